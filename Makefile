@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs, builds, shows progress, and is quick the second time.
+.DEFAULT_GOAL := help
+PRESET ?= release
+BIN := build/$(PRESET)/bin
+export CCACHE_MAXSIZE ?= 5G
+
+help:
+	@echo 'make demo      build, then run a two-node mesh in a sandbox and tell what happened (KEEP=1 leaves it running)'
+	@echo 'make test      everything CI runs; the last line is "N passed, N failed" (ONLY=unit,netns picks stages; K=word picks tests)'
+	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors)'
+	@echo 'make deps      install the Debian packages and fetch the pinned proto package'
+	@echo 'make bench     measure against no mesh, JSON and a table   make test-soak   the long forms of the fault tests'
+	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
+	@echo 'make clean     remove build/'
+
+deps:
+	@tools/deps.sh
+
+build: deps
+	@tools/build.sh $(PRESET)
+
+demo: build
+	@tools/demo.sh
+
+test: build
+	@tests/run.py --preset $(PRESET) $(if $(ONLY),--only $(ONLY)) $(if $(K),-k $(K))
+
+test-soak: build
+	@tests/run.py --preset $(PRESET) --only soak
+
+bench: build
+	@tests/bench/run.py --bin $(BIN)
+
+fmt:
+	@git ls-files '*.cc' '*.h' '*.c' | xargs clang-format-19 -i
+
+tidy: build
+	@tests/tidy/rules.py
+	@git diff --name-only --diff-filter=d $${BASE:-HEAD~20} -- '*.cc' | grep -v '^tests/' | xargs -r clang-tidy-19 -p build/$(PRESET) --quiet
+
+clean:
+	rm -rf build
+
+.PHONY: help deps build demo test test-soak bench fmt tidy clean

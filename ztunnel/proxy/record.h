@@ -1,0 +1,83 @@
+// record(): the one exit of every connection. Each connection makes one ConnectionRecord, and every way it can end, good or bad,
+// reaches finish(): one access-log line and its metrics. Source: ambient-protocol facts §7.1, §7.2.
+// Loop thread. The record keeps what it points to alive.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/net.h"
+#include "base/result.h"
+#include "mesh/policy.h"
+#include "mesh/snapshot.h"
+#include "ztunnel/proxy/metrics.h"
+
+namespace weft::proxy {
+
+enum class Direction : std::uint8_t { kOutbound, kInbound };
+
+// Istio's response_flags, and what they say in the log.
+enum class Outcome : std::uint8_t { kOk, kDenied, kConnect, kTlsFailure, kH2Handshake, kNetworkPolicy, kIdentity };
+std::string_view response_flags(Outcome outcome);  // "-" "DENY" "CONNECT" …
+
+// Where access-log lines go. Any thread; never blocks for long.
+class AccessLog {
+ public:
+  virtual ~AccessLog() = default;
+  // `line` is "connection complete" or "connection failed" and key=value pairs, without time and level.
+  virtual void write(bool failed, std::string_view line) = 0;
+  // To spdlog, as `access` lines: info, or error when failed.
+  static AccessLog& to_log();
+};
+
+class ConnectionRecord {
+ public:
+  ConnectionRecord(MetricsShard& metrics, AccessLog& log, Direction direction, Clock::time_point opened)
+      : metrics_(metrics), log_(log), opened_(opened), direction_(direction) {}
+  ConnectionRecord(const ConnectionRecord&) = delete;
+  ConnectionRecord& operator=(const ConnectionRecord&) = delete;
+  // REQUIRES: finish() was called.
+  ~ConnectionRecord();
+
+  // Known step by step; all optional. Identities are set only when proven by (or to) a mutual TLS peer.
+  SocketAddress source, destination, hbone;
+  mesh::WorkloadPtr source_workload, destination_workload;
+  mesh::ServicePtr service;
+  std::shared_ptr<const mesh::Identity> source_identity, destination_identity;
+  bool mutual_tls = false;
+  const std::string* cluster = nullptr;  // this cluster's id, for the ends that are known
+
+  // The connection is established: counted as opened; from here bytes() counts.
+  // REQUIRES: everything above is set and stays.
+  void established();
+  // Bytes as they pass; both reporters: sent is client→server. May be called per read: two plain adds.
+  void client_to_server(std::uint64_t bytes) { received_ += bytes; if (series_ != nullptr) series_->received.add(bytes); }
+  void server_to_client(std::uint64_t bytes) { sent_ += bytes; if (series_ != nullptr) series_->sent.add(bytes); }
+
+  // Exactly one of these, once.
+  void finish_ok(Clock::time_point now);
+  void finish_error(Clock::time_point now, Outcome outcome, const Error& error, std::string_view hint = {});
+  void finish_denied(Clock::time_point now, const mesh::Verdict& verdict);
+
+  std::uint64_t received() const { return received_; }  // client→server
+  std::uint64_t sent() const { return sent_; }          // server→client
+
+ private:
+  TrafficSeries& series(Outcome outcome);
+  void finish(Clock::time_point now, Outcome outcome, std::string_view reason, std::string_view hint, const mesh::Verdict* verdict);
+
+  MetricsShard& metrics_;
+  AccessLog& log_;
+  TrafficSeries* series_ = nullptr;  // set by established()
+  std::uint64_t received_ = 0, sent_ = 0;
+  Clock::time_point opened_;
+  Direction direction_;
+  bool finished_ = false;
+};
+
+}  // namespace weft::proxy

@@ -1,0 +1,115 @@
+// Loop: one thread's I/O. Coroutines wait on it through the awaiters of ops.h and event.h.
+// Implementations: UringLoop, EpollLoop (make_loop.h), SimLoop (sim_loop.h: seeded, virtual time). All pass one suite.
+// Thread: everything is called on the loop's thread (the one in run()) or before run(), but for stop() and post().
+//
+// A turn: wait → posted acts → deadlines → submit what was started → resume what is ready.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "ztunnel/io/op_list.h"
+#include "ztunnel/io/timers.h"
+
+namespace weft::io {
+
+class BufferOwner;
+
+struct LoopOptions {
+  std::uint32_t buffers = 64;                     // in the pool that recv_buffer borrows from; a power of two
+  std::uint32_t buffer_size = 64 * 1024;          // bytes each
+  std::size_t spill_max = std::size_t{64} << 20;  // bytes of heap buffers when the pool is empty; past it reads pause
+};
+
+class Loop {
+ public:
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  virtual ~Loop();  // asserts that no operation is pending
+
+  // Monotonic; stands still within a turn.
+  Clock::time_point now() const { return now_; }
+  Deadline in(Clock::duration wait) const { return Deadline::after(now_, wait); }
+
+  // Turns until stop(). May be called again afterwards, by the same thread. SimLoop also returns when nothing can ever happen.
+  void run();
+  // Ends run() after the current turn. Any thread.
+  void stop();
+  // Runs `act` on the loop's thread, in a later turn, in order. Any thread; the act must not block. What is still queued when the
+  // loop dies is dropped.
+  void post(std::move_only_function<void()> act);
+
+  // Socket acts. They complete what is pending on the descriptor in an orderly way; none blocks.
+  // Every pending operation on `fd` ends with kClosed/ECANCELED; one that has already finished keeps its result.
+  virtual void cancel(int fd) = 0;
+  // Sends FIN after what was sent. Errors are ignored: a dead connection shows on the next operation.
+  virtual void shutdown_write(int fd) = 0;
+  // cancel() and close. Always this way, never by ~Fd, for a socket that was used with this loop (Socket does it).
+  virtual void close(Fd fd) = 0;
+  // cancel() and close with RST: what is unsent is lost and the peer sees ECONNRESET.
+  virtual void reset(Fd fd) = 0;
+  // "io_uring", "epoll" or "simulated".
+  virtual const char* name() const = 0;
+
+  // Operations that were started and have not been resumed; for tests and drains.
+  std::size_t pending() const { return pending_; }
+
+  // For awaiters only.
+  void start(Op& op);
+  virtual BufferOwner& buffer_owner() = 0;
+
+ protected:
+  Loop();
+
+  // --- what an implementation gives ---
+  // Does or begins the operation; ends in complete(), now or later. kSleep and kEvent never get here.
+  virtual void submit(Op& op) = 0;
+  // A kFlying operation shall complete soon, with -ECANCELED unless it finished meanwhile.
+  virtual void abort(Op& op) = 0;
+  // Completes what happened; waits for something to happen, until `until` at most (<= now(): does not wait).
+  // False when nothing can ever happen (SimLoop).
+  virtual bool wait(Clock::time_point until) = 0;
+  // Ends a wait() from another thread.
+  virtual void wake() = 0;
+  virtual Clock::time_point read_clock() const { return Clock::now(); }
+  // On the loop's thread, when run() begins.
+  virtual void prepare() {}
+
+  // --- what it may use ---
+  void complete(Op& op, std::int32_t result);  // kQueued, kFlying → kReady
+  void requeue(Op& op);                        // kFlying → kQueued: submitted again in the next turn
+  void cancel_all(OpChain& chain);
+  void set_now(Clock::time_point now) { now_ = now; }
+
+ private:
+  friend class Event;
+
+  bool turn();
+  void cancel_op(Op& op);
+  void run_posted();
+  void expire_deadlines();
+  void submit_queued();
+  void resume_ready();
+
+  // Owned by the loop thread.
+  Clock::time_point now_;
+  OpList queued_;
+  OpList ready_;
+  TimerHeap timers_;
+  std::size_t pending_ = 0;
+
+  // Any thread.
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> posted_any_ = false;
+  std::mutex post_lock_;
+  std::vector<std::move_only_function<void()>> posted_;
+};
+
+}  // namespace weft::io

@@ -54,8 +54,8 @@ class Received {
 
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
-  // Ready for send_gather().
-  std::span<const iovec> pieces() const { return {pieces_.data(), count_}; }
+  // Ready for send_gather(), which spends the iovecs; size() stays.
+  std::span<iovec> pieces() { return {pieces_.data(), count_}; }
   // Drops the bytes and opens the window.
   void done();
 

@@ -7,8 +7,8 @@
 // Source: ambient-protocol facts §1.3, §1.4, §1.9 to §1.11.
 #pragma once
 
+#include <coroutine>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +20,7 @@
 #include "mesh/identity.h"
 #include "ztunnel/hbone/block.h"
 #include "ztunnel/hbone/head.h"
+#include "ztunnel/io/event.h"
 #include "ztunnel/io/loop.h"
 #include "ztunnel/io/scope.h"
 #include "ztunnel/io/task.h"
@@ -32,6 +33,31 @@ inline constexpr std::chrono::seconds kPingInterval{10};
 inline constexpr std::chrono::seconds kPingTimeout{20};
 
 class TunnelCore;
+
+// Awaiters of Stream; no allocation per read or write.
+class [[nodiscard]] ReadOp {
+ public:
+  ReadOp(StreamState& state, Deadline deadline);
+  bool await_ready() const noexcept { return wait_.await_ready(); }
+  void await_suspend(std::coroutine_handle<> waiter) { wait_.await_suspend(waiter); }
+  Result<Received> await_resume();
+
+ private:
+  StreamState& state_;
+  io::Event::Wait wait_;
+};
+class [[nodiscard]] WriteOp {
+ public:
+  WriteOp(StreamState& state, std::span<const std::byte> bytes, Deadline deadline);
+  bool await_ready();
+  void await_suspend(std::coroutine_handle<> waiter) { wait_.await_suspend(waiter); }
+  Result<void> await_resume();
+
+ private:
+  StreamState& state_;
+  std::span<const std::byte> bytes_;
+  io::Event::Wait wait_;
+};
 
 // Why a stream stopped being writable or readable before its END_STREAM.
 //   kClosed os=0          the tunnel ended in order, or the peer closed the stream (NO_ERROR, CANCEL)
@@ -48,11 +74,11 @@ class Stream {
   explicit operator bool() const { return state_ != nullptr; }
 
   // Waits for bytes; empty: the peer's END_STREAM (or RST_STREAM NO_ERROR/CANCEL). One reader at a time. A read and a write may overlap.
-  // Errors: kTimedOut (the stream stays usable), kClosed as above.
-  io::Task<Result<Received>> read(Deadline deadline);
+  // Result<Received>. Errors: kTimedOut (the stream stays usable), kClosed as above.
+  ReadOp read(Deadline deadline) { return {*state_, deadline}; }
   // Waits until every byte is in the tunnel's send buffer: flow control and a slow peer hold it up. `bytes` stay valid until then.
-  // One writer at a time. After kTimedOut the stream is fit for reset() only.
-  io::Task<Result<void>> write(std::span<const std::byte> bytes, Deadline deadline);
+  // One writer at a time. Result<void>. After kTimedOut the stream is fit for reset() only.
+  WriteOp write(std::span<const std::byte> bytes, Deadline deadline) { return {*state_, bytes, deadline}; }
   // END_STREAM. No write may be pending. Does not wait.
   void finish();
   // Abnormal end, both directions: RST_STREAM(CONNECT_ERROR). Pending read and write end with kClosed. Does not wait.

@@ -69,6 +69,9 @@ Parsed<std::vector<ObjectPtr>> parse_manifest(std::string_view text, std::string
 // True for kinds without a namespace (Namespace, Node, GatewayClass …).
 bool is_cluster_scoped(std::string_view kind);
 
+// Field paths as people read them: "spec.ports[0].port", "metadata.labels[\"a.b/c\"]". Used to find lines and in every error.
+std::string member_path(std::string_view parent, std::string_view key);
+std::string element_path(std::string_view parent, std::size_t index);
 std::uint64_t path_hash(std::string_view field_path);
 
 }  // namespace weft::source

@@ -17,7 +17,7 @@ struct Row {
 };
 
 std::string bomb() {
-  std::string text = "apiVersion: v1\nkind: Node\nmetadata: {name: n}\na0: &a0 [x,x,x,x,x,x,x,x,x]\n";
+  std::string text = "apiVersion: v1\nkind: Node\nmetadata: {name: nn}\na0: &a0 [x,x,x,x,x,x,x,x,x]\n";
   for (int i = 1; i < 9; ++i) {
     text += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
     for (int k = 0; k < 9; ++k) text += (k ? ",*a" : "*a") + std::to_string(i - 1);
@@ -26,7 +26,7 @@ std::string bomb() {
   return text;
 }
 std::string deep() {
-  return "apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: " + std::string(100, '[') + std::string(100, ']') + "\n";
+  return "apiVersion: v1\nkind: Node\nmetadata: {name: nn}\nspec: " + std::string(100, '[') + std::string(100, ']') + "\n";
 }
 const std::string kHead = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n";
 const std::string kService = "apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n";
@@ -36,7 +36,7 @@ std::vector<Row> rows() {
       {"unclosed flow", "apiVersion: [v1\n", "f.yaml:2: document: YAML"},
       {"tab indentation", "apiVersion: v1\nmetadata:\n\tname: p\n", "f.yaml:3: document: YAML"},
       {"unknown alias", "apiVersion: *nothing\n", "f.yaml:1: document: YAML"},
-      {"unclosed quote", "apiVersion: \"v1\nkind: Pod\n", "document: YAML"},
+      {"unclosed quote", "apiVersion: \"v1\nkind: Pod\n", "f.yaml:1"},
       {"a list as document", "- a\n- b\n", "f.yaml:1: document: must be a map"},
       {"a word as document", "hello\n", "f.yaml:1: document: must be a map"},
       {"second document broken", kHead + "---\njust text\n", "f.yaml:6: document: must be a map"},

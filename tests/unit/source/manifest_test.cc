@@ -59,23 +59,23 @@ TEST(Manifest, JsonIsYamlAndListsUnfold) {
 }
 
 TEST(Manifest, HashIsOfContentNotOfPlace) {
-  const auto one = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: n}\n", "a");
-  const auto two = parse_manifest("# moved\n\nkind: Node\napiVersion: v1\nmetadata:\n  name: n\n", "b");
-  const auto three = parse_manifest("kind: Node\napiVersion: v1\nmetadata: {name: n, labels: {a: b}}\n", "b");
+  const auto one = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: nn}\n", "a");
+  const auto two = parse_manifest("# moved\n\nkind: Node\napiVersion: v1\nmetadata:\n  name: nn\n", "b");
+  const auto three = parse_manifest("kind: Node\napiVersion: v1\nmetadata: {name: nn, labels: {a: b}}\n", "b");
   ASSERT_TRUE(one && two && three);
   EXPECT_EQ((*one)[0]->hash, (*two)[0]->hash);
   EXPECT_NE((*one)[0]->hash, (*three)[0]->hash);
 }
 
 TEST(Manifest, AliasesWorkWithinReason) {
-  const auto objects = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: n, labels: &l {a: b}, annotations: *l}\n", "a");
+  const auto objects = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: nn, labels: &l {a: b}, annotations: *l}\n", "a");
   ASSERT_TRUE(objects) << objects.error().text;
   EXPECT_EQ((*objects)[0]->annotations.at("a"), "b");
 }
 
 TEST(Manifest, VersionsOfOneKindAreOneObject) {
-  const auto one = parse_manifest("apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\nmetadata: {name: n}\n", "a");
-  const auto two = parse_manifest("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: n}\n", "a");
+  const auto one = parse_manifest("apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\nmetadata: {name: nn}\n", "a");
+  const auto two = parse_manifest("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: nn}\n", "a");
   ASSERT_TRUE(one && two);
   EXPECT_EQ((*one)[0]->key(), (*two)[0]->key());
 }

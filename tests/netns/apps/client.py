@@ -1,0 +1,194 @@
+#!/usr/bin/python3
+"""A client of many acts; prints one JSON object. Exit 0 whenever it could report.
+names HOST PORT            what getpeername and getsockname say, and what the server saw
+try HOST PORT [S]          one connect + one byte there and back: {"outcome": ok|refused|reset|eof|timeout, "seconds"}
+load HOST PORT S RATE      connects at RATE a second for S seconds: counts by outcome, slowest
+stream HOST PORT S         echo with sequence numbers on one connection: bytes, errors, longest gap
+many HOST PORT N           N connections open at once, each echoes, then all close
+half HOST PORT             sends, half-closes, reads to EOF: the sum server's answer
+rst HOST PORT              sends one byte to the rst server: what it sees
+short HOST PORT N          N short connections in a row, 8 at once
+up HOST PORT BYTES         sends pseudo-random bytes to `sum`: digests equal?
+down HOST PORT BYTES       reads from `source`: digest equal?"""
+import asyncio
+import collections
+import hashlib
+import json
+import random
+import socket
+import struct
+import sys
+import time
+
+
+def outcome_of(error):
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return "reset"
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError, socket.timeout)):
+        return "timeout"
+    return f"error: {error}"
+
+
+async def attempt(host, port, limit=10.0):
+    start = time.monotonic()
+    writer = None
+    try:
+        async with asyncio.timeout(limit):
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"x")
+            got = await reader.read(1)
+            outcome = "ok" if got == b"x" else "eof"
+    except Exception as error:
+        outcome = outcome_of(error)
+    if writer:
+        writer.close()
+        try:
+            await asyncio.wait_for(writer.wait_closed(), 1)
+        except Exception:
+            pass
+    return outcome, time.monotonic() - start
+
+
+async def do_try(host, port, limit="10"):
+    outcome, seconds = await attempt(host, port, float(limit))
+    return {"outcome": outcome, "seconds": seconds}
+
+
+async def do_names(host, port):
+    reader, writer = await asyncio.open_connection(host, port)
+    sock = writer.get_extra_info("socket")
+    mine = {"peer": sock.getpeername()[:2], "local": sock.getsockname()[:2]}
+    server = json.loads(await asyncio.wait_for(reader.readline(), 10))
+    return {"client": mine, "server": server}
+
+
+async def do_load(host, port, seconds, rate):
+    counts, slowest, waiting = collections.Counter(), 0.0, set()
+    timeline = []
+    start = time.monotonic()
+    n = 0
+
+    def done(task, at):
+        nonlocal slowest
+        outcome, took = task.result()
+        counts[outcome] += 1
+        slowest = max(slowest, took)
+        if outcome != "ok":
+            timeline.append([round(at - start, 3), outcome, round(took, 3)])
+        waiting.discard(task)
+
+    while (now := time.monotonic()) - start < float(seconds):
+        while n < (now - start) * float(rate) and len(waiting) < 2000:
+            task = asyncio.ensure_future(attempt(host, port))
+            waiting.add(task)
+            task.add_done_callback(lambda t, at=now: done(t, at))
+            n += 1
+        await asyncio.sleep(0.005)
+    while waiting:
+        await asyncio.wait(waiting)
+    return {"started": n, "counts": dict(counts), "slowest": slowest, "failures": timeline[:50]}
+
+
+async def do_stream(host, port, seconds):
+    reader, writer = await asyncio.open_connection(host, port)
+    end, sent, gap, last = time.monotonic() + float(seconds), 0, 0.0, time.monotonic()
+    try:
+        while time.monotonic() < end:
+            block = struct.pack("!Q", sent) * 64
+            writer.write(block)
+            await writer.drain()
+            back = await asyncio.wait_for(reader.readexactly(len(block)), 10)
+            now = time.monotonic()
+            gap, last = max(gap, now - last), now
+            if back != block:
+                return {"outcome": "corrupt", "blocks": sent}
+            sent += 1
+            await asyncio.sleep(0.002)
+    except asyncio.IncompleteReadError as error:
+        return {"outcome": "eof", "blocks": sent, "partial": len(error.partial)}
+    except Exception as error:
+        return {"outcome": outcome_of(error), "blocks": sent, "seconds": time.monotonic() - last}
+    writer.close()
+    return {"outcome": "ok", "blocks": sent, "gap": gap}
+
+
+async def do_many(host, port, count):
+    async def one():
+        return await asyncio.open_connection(host, port)
+
+    opened = await asyncio.gather(*[one() for _ in range(int(count))], return_exceptions=True)
+    pairs = [o for o in opened if not isinstance(o, BaseException)]
+    good = 0
+    for number, (reader, writer) in enumerate(pairs):
+        writer.write(struct.pack("!I", number))
+    for number, (reader, writer) in enumerate(pairs):
+        good += await asyncio.wait_for(reader.readexactly(4), 20) == struct.pack("!I", number)
+    for _, writer in pairs:
+        writer.close()
+    return {"opened": len(pairs), "echoed": good, "errors": [repr(o) for o in opened if isinstance(o, BaseException)][:3]}
+
+
+async def do_half(host, port):
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"hello half")
+    writer.write_eof()
+    answer = (await asyncio.wait_for(reader.read(), 10)).decode().split()
+    return {"ok": answer == [hashlib.sha256(b"hello half").hexdigest(), "10"], "answer": answer}
+
+
+async def do_rst(host, port):
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"x")
+    try:
+        got = await asyncio.wait_for(reader.read(10), 10)
+        return {"outcome": "eof" if not got else "data"}
+    except Exception as error:
+        return {"outcome": outcome_of(error)}
+
+
+async def do_short(host, port, count):
+    counts, left = collections.Counter(), int(count)
+    start = time.monotonic()
+
+    async def worker():
+        nonlocal left
+        while left > 0:
+            left -= 1
+            outcome, _ = await attempt(host, port)
+            counts[outcome] += 1
+
+    await asyncio.gather(*[worker() for _ in range(8)])
+    return {"counts": dict(counts), "seconds": time.monotonic() - start}
+
+
+async def do_up(host, port, size):
+    reader, writer = await asyncio.open_connection(host, port)
+    source, digest, left = random.Random(2), hashlib.sha256(), int(size)
+    while left:
+        chunk = source.randbytes(min(left, 1 << 18))
+        digest.update(chunk)
+        writer.write(chunk)
+        await writer.drain()
+        left -= len(chunk)
+    writer.write_eof()
+    answer = (await asyncio.wait_for(reader.read(), 60)).decode().split()
+    return {"ok": answer == [digest.hexdigest(), size], "answer": answer}
+
+
+async def do_down(host, port, size):
+    reader, writer = await asyncio.open_connection(host, port)
+    source, want, left = random.Random(1), hashlib.sha256(), int(size)
+    while left:
+        chunk = source.randbytes(min(left, 1 << 16))
+        want.update(chunk)
+        left -= len(chunk)
+    got, count = hashlib.sha256(), 0
+    while chunk := await asyncio.wait_for(reader.read(1 << 18), 60):
+        got.update(chunk)
+        count += len(chunk)
+    return {"ok": got.digest() == want.digest(), "bytes": count}
+
+
+print(json.dumps(asyncio.run(globals()[f"do_{sys.argv[1]}"](*sys.argv[2:]))), flush=True)

@@ -21,4 +21,7 @@ std::vector<Feature> probe_features();
 // One line a feature, for people: "ok       sk_lookup program (inbound capture)" / "MISSING  … needs Linux 5.9, this is 5.4.0".
 std::string report(const std::vector<Feature>& features);
 
+// bpf_set_retval for cgroup hooks (5.18), the one feature that the programs are built around.
+bool has_set_retval();
+
 }  // namespace weft::bpf

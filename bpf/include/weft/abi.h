@@ -36,7 +36,7 @@ struct weft_address {
 };
 WEFT_ASSERT_LAYOUT(sizeof(struct weft_address) == 20);
 
-/* enum weft_pod_flag: bits of weft_pod.flags. */
+/* Bits of weft_pod.flags. With neither bit the pod's connect() passes, while connections captured before still show the right addresses. */
 #define WEFT_POD_CAPTURE_OUT 1u /* connect() is captured */
 #define WEFT_POD_CAPTURE_DNS 2u /* UDP and TCP to the cluster's DNS server are captured */
 
@@ -62,15 +62,17 @@ struct weft_socket {
 WEFT_ASSERT_LAYOUT(sizeof(struct weft_socket) == 24);
 
 /* Key of weft_flows (LRU hash): one rendezvous between the two ends of a loopback connection in a pod, from the SYN to the accept.
- * Writer: sockops TCP_CONNECT_CB. Reader and remover: sockops PASSIVE_ESTABLISHED. */
+ * The whole tuple: an application's own connection may use the same source port towards another address at the same moment.
+ * Writer: sockops TCP_CONNECT_CB. Reader: sockops PASSIVE_ESTABLISHED. Removers: it, and STATE_CB when the connecting end closes. */
 struct weft_flow_key {
   __u64 netns_cookie;
   __u8 source_ip[16];
+  __u8 destination_ip[16];
   __u16 source_port_be;
   __u16 destination_port_be;
   __u32 pad;
 };
-WEFT_ASSERT_LAYOUT(sizeof(struct weft_flow_key) == 32);
+WEFT_ASSERT_LAYOUT(sizeof(struct weft_flow_key) == 48);
 /* Value: struct weft_socket, as the accepting side shall store it. */
 
 /* Key of weft_listeners (SOCKHASH): the pod's local address; value: its 15006 listener. Writer: agent/loader. Reader: sk_lookup.
@@ -79,6 +81,8 @@ struct weft_listener_key {
   __u8 ip[16];
 };
 /* Value of weft_enrolled_ips (hash, key struct weft_listener_key): __u32 flags, reserved. Its presence means "inbound is captured". */
+
+/* Value of weft_abi (array of one): __u32 WEFT_ABI_VERSION of whoever made the pins. */
 
 /* Value of weft_node_ips (hash, key struct weft_listener_key): __u32 reserved. Sources that are this node itself (kubelet probes): passed.
  * Value of weft_dns_ips (same): the cluster's DNS servers. Writer of both: agent/loader. */

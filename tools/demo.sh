@@ -1,0 +1,134 @@
+#!/bin/bash
+# The demo: two nodes, three namespaces, one policy; tells who talked to whom, what was encrypted, what was denied and why.
+# KEEP=1 leaves the sandbox running.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/build/release/bin:/usr/sbin:/sbin:$PATH"
+name=${WEFT_SANDBOX:-demo}
+export WEFT_SANDBOX=$name
+samples=deploy/samples/demo
+work=$(mktemp -d)
+started=$(date +%s)
+
+step() { printf '\n\033[1m[%2ds] %s\033[0m\n' $(($(date +%s) - started)) "$*"; }
+die() { echo "demo: $*" >&2; exit 1; }
+[ "$(id -u)" = 0 ] || die "run as root: it makes network namespaces and loads BPF programs"
+
+finish() {
+  code=$?
+  [ -z "${tcpdump:-}" ] || kill "$tcpdump" 2>/dev/null || true
+  rm -rf "$work"
+  if [ "$code" != 0 ] || [ "${KEEP:-}" != 1 ]; then weftctl sandbox down >/dev/null 2>&1 || true; fi
+  exit $code
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+node() { nsenter -t "$(weftctl sandbox get node "$1" -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["metadata"]["annotations"]["weft.dev/pid"])')" -n -m -- "${@:2}"; }
+redis() { weftctl sandbox exec -n "$1" "$2" -- timeout 5 redis-cli -h ledger.bank "${@:3}" 2>&1; }
+wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
+  local end=$(($(date +%s) + $1)); shift
+  until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -le $end ] || return 1; sleep 0.1; done
+}
+
+step "Two nodes, each with its agent (BPF) and ztunnel (mTLS), and the control plane"
+weftctl sandbox down >/dev/null 2>&1 || true
+weftctl sandbox up --nodes 2
+
+step "Applications: redis as bank/ledger on node2; shop/web, shop/intern and outside/visitor on node1"
+weftctl sandbox apply -f $samples/apps.yaml
+for pod in "web shop" "intern shop" "ledger bank" "visitor outside"; do
+  set -- $pod
+  weftctl sandbox wait pod "$1" -n "$2" --for=Ready --timeout 20s >/dev/null
+done
+captured() { [ "$(weftctl status -o json | python3 -c 'import json,sys; print(sum(p["state"]=="captured" for p in json.load(sys.stdin)["pods"]))')" = 3 ]; }
+wait_for 10 captured || die "pods were not captured: $(weftctl status)"
+weftctl status
+
+ledger=$(weftctl sandbox get pod ledger -n bank -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["podIP"])')
+node node2 tcpdump -U -n -i any -w "$work/underlay.pcap" "host $ledger" >/dev/null 2>"$work/tcpdump.log" &
+tcpdump=$!
+wait_for 5 grep -q 'listening on' "$work/tcpdump.log" || die "tcpdump did not start: $(cat "$work/tcpdump.log")"
+
+step "shop/web stores a secret in the ledger, through the Service's name, knowing nothing of the mesh"
+wait_for 10 redis shop web PING
+redis shop web SET balance weft-needle-42 | sed 's/^/  web> SET balance …  →  /'
+redis shop web GET balance | sed 's/^/  web> GET balance    →  /'
+
+step "What the wire saw"
+sleep 1; kill -INT $tcpdump; wait $tcpdump 2>/dev/null || true; tcpdump=
+packets() { tcpdump -n -r "$work/underlay.pcap" "$@" 2>/dev/null | wc -l; }
+tunnel=$(packets tcp port 15008); clear=$(packets tcp and not port 15008)
+needle=$(grep -c weft-needle "$work/underlay.pcap" || true)
+echo "  $tunnel packets of TLS to port 15008, $clear packets of anything else, the secret in clear: $needle times"
+[ "$tunnel" -gt 0 ] && [ "$clear" = 0 ] && [ "$needle" = 0 ] || die "plaintext on the wire"
+
+step "A policy: the ledger is for shop/web alone, and only with a proven identity"
+weftctl sandbox apply -f $samples/policy.yaml
+refused() { ! redis "$1" "$2" PING | grep -q PONG; }
+wait_for 5 refused shop intern || die "shop/intern was not refused"
+wait_for 5 refused outside visitor || die "outside/visitor was not refused"
+redis shop web GET balance | sed 's/^/  shop\/web        →  /'
+redis shop intern PING | sed 's/^/  shop\/intern     →  /'
+redis outside visitor PING | sed 's/^/  outside\/visitor →  /'
+
+step "Why: node2's access log"
+sleep 0.3
+weftctl sandbox logs ztunnel --node node2 >"$work/log"
+grep -E 'policy' "$work/log" | grep -E 'ledger-for-web|strict' | tail -2 | sed 's/^/  /' || die "no denial in the access log"
+
+step "Taking outside/visitor in, by label, without a restart"
+before=$(weftctl sandbox get pod visitor -n outside -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["startTime"])')
+weftctl sandbox label namespace outside weft.dev/mesh=enabled >/dev/null
+captured() { weftctl status -o json | python3 -c 'import json,sys; sys.exit(not any(p["state"]=="captured" and p["namespace"]=="outside" for p in json.load(sys.stdin)["pods"]))'; }
+wait_for 5 captured || die "outside/visitor was not captured"
+after=$(weftctl sandbox get pod visitor -n outside -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["startTime"])')
+[ "$before" = "$after" ] || die "the pod was restarted"
+redis outside visitor PING >/dev/null || true
+sleep 0.3
+weftctl sandbox logs ztunnel --node node2 >"$work/log"
+
+step "Summary"
+node node2 curl -sf http://127.0.0.1:15020/metrics >"$work/metrics2"
+python3 - "$work/metrics2" "$tunnel" "$clear" <<'P'
+import re, sys
+rows, denied = {}, {}
+for line in open(sys.argv[1]):
+    m = re.match(r'istio_tcp_(connections_opened|connections_failed|received_bytes|sent_bytes)_total\{(.*)\} (\S+)', line)
+    if not m: continue
+    labels = dict(re.findall(r'(\w+)="([^"]*)"', m[2]))
+    if labels["reporter"] != "destination": continue
+    who = labels["source_principal"] if labels["source_principal"] != "unknown" else "(no identity, plaintext)"
+    key = (who, labels["destination_principal"] if labels["destination_principal"] != "unknown" else labels["destination_workload"])
+    if m[1] == "connections_failed":
+        denied[key] = denied.get(key, 0) + float(m[3])
+    else:
+        rows.setdefault(key, {}).setdefault(m[1], 0)
+        rows[key][m[1]] += float(m[3])
+print("  who talked to whom (node2's metrics, reporter=destination)")
+for (a, b), v in sorted(rows.items()):
+    print(f"    {a} → {b}: {v.get('connections_opened', 0):.0f} connections, {v.get('received_bytes', 0):.0f} B in, {v.get('sent_bytes', 0):.0f} B out")
+print("  refused")
+for (a, b), n in sorted(denied.items()):
+    print(f"    {a} → {b}: {n:.0f} times")
+print(f"  on the wire: {sys.argv[2]} packets of TLS 1.3 to port 15008, {sys.argv[3]} in clear; applications restarted: 0; iptables rules for the mesh: 0")
+if not denied or not rows: sys.exit("demo: the metrics do not show what happened")
+P
+echo "  denials, each with its policy:"
+grep -E 'policy' "$work/log" | grep -oE '(src\.identity=\S+|dst\.identity=\S+|policy[:=] ?\S+)' | paste -sd' ' | fold -s -w 150 | head -4 | sed 's/^/    /'
+
+if [ "${KEEP:-}" = 1 ]; then
+  cat <<T
+
+The sandbox "$name" is running. Try:
+  export PATH=$PWD/build/release/bin:\$PATH
+  weftctl status
+  weftctl sandbox exec -n shop web -- redis-cli -h ledger.bank
+  weftctl sandbox label namespace outside weft.dev/mesh-
+  weftctl sandbox logs ztunnel --node node2 -f
+  weftctl sandbox down
+T
+else
+  step "Taking it down: nothing stays on the machine"
+  weftctl sandbox down
+fi

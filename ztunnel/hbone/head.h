@@ -29,7 +29,7 @@ struct ConnectRequest {
   std::string traceparent;          // 55 characters; empty: not sent
   std::string forwarded_network;    // x-forwarded-network; empty: not sent
 
-  // Server side only: ":method" was CONNECT. Anything else is answered 400.
+  // Server side only: ":method" was CONNECT. Anything else is answered 400 by the session.
   bool is_connect = true;
 };
 

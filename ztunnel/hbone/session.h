@@ -45,6 +45,7 @@ struct Outbox {
   std::span<const std::byte> pending;  // borrowed until it is empty; shrinks as frames are made
   bool finish = false;                 // END_STREAM after `pending`
   bool finished = false;               // END_STREAM was framed
+  void* cookie = nullptr;              // the stream's, for the Listener
 };
 
 class Session {
@@ -54,7 +55,7 @@ class Session {
   class Listener {
    public:
     virtual void on_settings() = 0;  // the peer's first SETTINGS: the preface is done
-    // Server: a head arrived. The return value becomes the stream's cookie, given back in every other call.
+    // Server: a CONNECT arrived (any other method was answered 400 by the session). The return value becomes the stream's cookie, given back in every other call; nullptr refuses.
     virtual void* on_request(StreamId id, ConnectRequest&& request, bool ended) = 0;
     // Client: the (final) response head.
     virtual void on_response(void* cookie, ConnectResponse&& response) = 0;
@@ -70,7 +71,7 @@ class Session {
     ~Listener() = default;
   };
 
-  // Takes whole frames. `head` and `payload` are one after the other on the wire. Returns false when no more should come now.
+  // Takes frames. `head` and `payload` are one after the other on the wire. Returns false when no more should come now.
   class Sink {
    public:
     virtual bool put(std::span<const std::byte> head, std::span<const std::byte> payload) = 0;
@@ -94,11 +95,11 @@ class Session {
   bool is_over() const;
 
   // Client: starts a stream. Errors: kExhausted (ids or the peer's limit are used up), kDraining (GOAWAY was seen or sent).
-  Result<StreamId> request(const ConnectRequest& request, Outbox& outbox, void* cookie);
+  Result<StreamId> request(const ConnectRequest& request, Outbox& outbox);
   // Server: 200; `outbox` is what the stream sends from now on.
   Result<void> respond(StreamId id, const ConnectResponse& response, Outbox& outbox);
-  // Server: any other status; the stream is over.
-  Result<void> refuse(StreamId id, const ConnectResponse& response);
+  // Server: any other status; HEADERS with END_STREAM, and the stream is over.
+  void refuse(StreamId id, int status);
 
   void offer(StreamId id);                         // the Outbox has something new
   void consume_stream(StreamId id, std::size_t count);  // the reader took this much: opens the stream's window
@@ -111,8 +112,9 @@ class Session {
 
   std::uint32_t peer_streams_max() const;  // kStreamsBeforeSettings until on_settings
   bool draining() const;                   // no new streams: GOAWAY either way
+  const char* trouble() const;             // why we sent a GOAWAY that is an error, or ""
 
-  struct Parts;  // nghttp2's callbacks live in session.cc
+  struct Parts;  // session_parts.h
 
  private:
   std::unique_ptr<Parts> parts_;

@@ -34,8 +34,8 @@ void Loop::post(std::move_only_function<void()> act) {
 
 bool Loop::turn() {
   run_posted();
-  expire_deadlines();
   submit_queued();
+  expire_deadlines();
   resume_ready();
   const bool busy = !queued_.empty() || !ready_.empty() || posted_any_.load(std::memory_order_acquire) ||
                     stopping_.load(std::memory_order_acquire);
@@ -69,10 +69,6 @@ void Loop::expire_deadlines() {
 void Loop::submit_queued() {
   OpList batch = queued_.take();
   while (Op* op = batch.pop_front()) {
-    if (op->cancelled_) {
-      complete(*op, -ECANCELED);
-      continue;
-    }
     op->state_ = Op::State::kFlying;
     if (op->kind_ == Op::Kind::kSleep || op->kind_ == Op::Kind::kEvent) continue;
     submit(*op);
@@ -93,6 +89,7 @@ void Loop::start(Op& op) {
   op.state_ = Op::State::kQueued;
   ++pending_;
   queued_.push_back(op);
+  if (op.fd_ >= 0) chain_of(op.fd_).push_back(op);
   if (!op.deadline_.is_never()) timers_.insert(op);
 }
 
@@ -111,19 +108,20 @@ void Loop::requeue(Op& op) {
   queued_.push_back(op);
 }
 
-void Loop::cancel_all(OpChain& chain) {
+void Loop::cancel(int fd) {
   Op* next = nullptr;
-  for (Op* op = chain.first(); op != nullptr; op = next) {
+  for (Op* op = chain_of(fd).first(); op != nullptr; op = next) {
     next = op->chain_next_;  // cancelling may take `op` out
     cancel_op(*op);
   }
 }
 
-// An operation that is still queued is completed by the turn that would have submitted it.
 void Loop::cancel_op(Op& op) {
   op.cancelled_ = true;
-  if (op.state_ != Op::State::kFlying) return;
-  if (op.kind_ == Op::Kind::kEvent) {
+  if (op.state_ == Op::State::kQueued) {
+    queued_.remove(op);
+    complete(op, -ECANCELED);
+  } else if (op.kind_ == Op::Kind::kEvent) {
     complete(op, -ECANCELED);
   } else {
     abort(op);

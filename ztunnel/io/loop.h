@@ -2,7 +2,7 @@
 // Implementations: UringLoop, EpollLoop (make_loop.h), SimLoop (sim_loop.h: seeded, virtual time). All pass one suite.
 // Thread: everything is called on the loop's thread (the one in run()) or before run(), but for stop() and post().
 //
-// A turn: wait → posted acts → deadlines → submit what was started → resume what is ready.
+// A turn: posted acts → submit what was started → deadlines → resume what is ready → wait.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,7 @@ class Loop {
 
   // Socket acts. They complete what is pending on the descriptor in an orderly way; none blocks.
   // Every pending operation on `fd` ends with kClosed/ECANCELED; one that has already finished keeps its result.
-  virtual void cancel(int fd) = 0;
+  void cancel(int fd);
   // Sends FIN after what was sent. Errors are ignored: a dead connection shows on the next operation.
   virtual void shutdown_write(int fd) = 0;
   // cancel() and close. Always this way, never by ~Fd, for a socket that was used with this loop (Socket does it).
@@ -69,6 +69,8 @@ class Loop {
   Loop();
 
   // --- what an implementation gives ---
+  // The pending operations of `fd`; start() adds, complete() removes. The reference stays good while there are any.
+  virtual OpChain& chain_of(int fd) = 0;
   // Does or begins the operation; ends in complete(), now or later. kSleep and kEvent never get here.
   virtual void submit(Op& op) = 0;
   // A kFlying operation shall complete soon, with -ECANCELED unless it finished meanwhile.
@@ -84,8 +86,7 @@ class Loop {
 
   // --- what it may use ---
   void complete(Op& op, std::int32_t result);  // kQueued, kFlying → kReady
-  void requeue(Op& op);                        // kFlying → kQueued: submitted again in the next turn
-  void cancel_all(OpChain& chain);
+  void requeue(Op& op);                        // kFlying → kQueued: submitted again, in the next turn
   void set_now(Clock::time_point now) { now_ = now; }
 
  private:

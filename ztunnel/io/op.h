@@ -36,6 +36,8 @@ class Op {
   }
 
   bool is_send() const { return kind_ == Kind::kSend || kind_ == Kind::kGather || kind_ == Kind::kConnect; }
+  // `count` more bytes went out. True when that was all. REQUIRES: kSend or kGather.
+  bool advance(std::size_t count);
   // The failure of a finished operation; `where` names it. REQUIRES: result_ < 0 or timed_out_.
   std::unexpected<Error> failure(const char* where) const;
 
@@ -62,6 +64,8 @@ class Op {
   State state_ = State::kNew;
   bool timed_out_ = false;  // the deadline passed while it was pending
   bool cancelled_ = false;
+  bool parked_ = false;  // kReceiveBuffer: waits for a buffer
+  bool poll_first_ = false;  // the kernel was told to wait for bytes before it takes a buffer
 
   static constexpr std::uint32_t kNoTimer = UINT32_MAX;
 

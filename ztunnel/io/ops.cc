@@ -40,8 +40,27 @@ Code code_of(int os) {
 Error socket_error(int os, const char* where) { return Error{code_of(os), os, where}; }
 
 std::unexpected<Error> Op::failure(const char* where) const {
-  if (timed_out_) return fail(Code::kTimedOut, where);
+  if (timed_out_ && result_ == -ECANCELED) return fail(Code::kTimedOut, where);
   return std::unexpected<Error>(socket_error(-result_, where));
+}
+
+bool Op::advance(std::size_t count) {
+  if (kind_ == Kind::kSend) {
+    data_ += count;
+    size_ -= count;
+    return size_ == 0;
+  }
+  auto* piece = reinterpret_cast<iovec*>(data_);
+  while (size_ > 0 && count >= piece->iov_len) {
+    count -= piece->iov_len;
+    ++piece;
+    --size_;
+  }
+  data_ = reinterpret_cast<std::byte*>(piece);
+  if (size_ == 0) return true;
+  piece->iov_base = static_cast<std::byte*>(piece->iov_base) + count;
+  piece->iov_len -= count;
+  return false;
 }
 
 ConnectOp::ConnectOp(Loop& loop, int fd, const SocketAddress& address, Deadline deadline)

@@ -5,16 +5,16 @@
 // sends EPIPE. Thread: one.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
-#include <queue>
 #include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "base/net.h"
 #include "ztunnel/io/buffer.h"
+#include "ztunnel/io/buffer_pool.h"
 #include "ztunnel/io/loop.h"
 
 namespace weft::io {
@@ -26,8 +26,8 @@ struct SimOptions {
   double reset = 0;                                  // chance, per send, that the connection is reset instead
   Clock::duration delay_max = std::chrono::milliseconds(2);  // of a delivery; uniform, order within a direction is kept
   std::size_t socket_buffer = 16 * 1024;             // bytes under way and unread, per direction
-  std::uint32_t buffers = 64;                        // of recv_buffer
-  std::uint32_t buffer_size = 64 * 1024;
+  std::uint32_t buffers = 16;                        // of recv_buffer; no heap behind them
+  std::uint32_t buffer_size = 16 * 1024;
 };
 
 class SimLoop final : public Loop, public BufferOwner {
@@ -45,29 +45,51 @@ class SimLoop final : public Loop, public BufferOwner {
   void inject_reset(int fd);
 
   std::size_t open_sockets() const { return sockets_.size(); }
-  std::size_t buffers_free() const { return free_buffers_.size(); }
+  std::size_t buffers_lent() const { return lent_; }
   // Uniform in [0, bound); from the seed. For the tests' own choices.
   std::uint64_t random(std::uint64_t bound);
 
-  void cancel(int fd) override;
   void shutdown_write(int fd) override;
   void close(Fd fd) override;
   void reset(Fd fd) override;
   const char* name() const override { return "simulated"; }
   void give_back(std::byte* base, std::uint32_t id) override;
+  BufferOwner& buffer_owner() override { return *this; }
 
  private:
   struct SimSocket;
   struct Delivery;
-  struct LaterFirst {
-    bool operator()(const Delivery& a, const Delivery& b) const;
-  };
+  static bool later(const Delivery& a, const Delivery& b);
 
+  OpChain& chain_of(int fd) override;
   void submit(Op& op) override;
   void abort(Op& op) override;
   bool wait(Clock::time_point until) override;
   void wake() override {}
   Clock::time_point read_clock() const override { return now(); }
+
+  SimSocket* find(int fd);
+  SimSocket& at(int fd);
+  int add_socket();
+  bool chance(double probability);
+  std::size_t shorten(std::size_t count, double probability);
+
+  // Each tries once; the result, or -EAGAIN.
+  int attempt(Op& op);
+  int try_accept(SimSocket& socket);
+  int try_connect(Op& op, SimSocket& socket);
+  int try_receive(std::byte* into, std::size_t size, SimSocket& socket);
+  int try_receive_buffer(Op& op, SimSocket& socket);
+  int try_send(Op& op, SimSocket& socket);
+
+  void deliver(Delivery& delivery);
+  void deliver_connect(Delivery& delivery);
+  void send_to_peer(SimSocket& from, Delivery delivery);
+  void schedule(Clock::time_point when, Delivery delivery);
+  // `running` is the operation that is being tried now: it sees the change by itself.
+  void break_connection(SimSocket& socket, const Op* running);
+  void wake_ops(SimSocket& socket, const Op* running = nullptr);
+  bool wake_starved();
 
   SimOptions options_;
   std::mt19937_64 engine_;
@@ -75,10 +97,10 @@ class SimLoop final : public Loop, public BufferOwner {
   std::uint64_t next_sequence_ = 0;
   std::map<int, std::unique_ptr<SimSocket>> sockets_;
   std::map<SocketAddress, int> listeners_;
-  std::map<SocketAddress, bool> dropped_;
-  std::vector<Delivery> deliveries_;  // a heap
-  std::vector<std::unique_ptr<std::byte[]>> buffer_memory_;
-  std::vector<std::uint32_t> free_buffers_;
+  std::set<SocketAddress> black_holes_;
+  std::vector<Delivery> deliveries_;  // a heap, earliest first
+  BufferPool pool_;
+  std::size_t lent_ = 0;
   OpList starved_;
 };
 

@@ -1,0 +1,49 @@
+// BufferPool: the memory behind recv_buffer. One mapping of `count` buffers (touched only when used), then heap buffers of 16 KiB
+// up to `spill_max` bytes, then nothing. Thread: the loop's.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace weft::io {
+
+class BufferPool {
+ public:
+  static constexpr std::uint32_t kSpilled = UINT32_MAX;  // the id of every heap buffer
+  static constexpr std::uint32_t kSpillSize = 16 * 1024;
+
+  struct Piece {
+    std::byte* base = nullptr;  // nullptr: there is none
+    std::uint32_t id = 0;
+    std::uint32_t size = 0;
+  };
+
+  BufferPool(std::uint32_t count, std::uint32_t size, std::size_t spill_max);
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+  ~BufferPool();
+
+  Piece take();  // from the mapping (the one used last: it is in the cache), else from the heap
+  Piece spill();
+  void put(std::byte* base, std::uint32_t id);
+
+  std::uint32_t count() const { return count_; }
+  std::uint32_t size() const { return size_; }
+  std::byte* at(std::uint32_t id) const { return memory_ + std::size_t{id} * size_; }
+  // How many takes would succeed now.
+  std::size_t available() const { return free_.size() + spill_room(); }
+  std::size_t spill_room() const { return (spill_max_ - spilled_) / kSpillSize; }
+
+ private:
+  // Set once.
+  std::uint32_t count_;
+  std::uint32_t size_;
+  std::size_t spill_max_;
+  std::byte* memory_;
+
+  std::vector<std::uint32_t> free_;
+  std::size_t spilled_ = 0;  // bytes
+};
+
+}  // namespace weft::io

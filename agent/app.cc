@@ -1,0 +1,249 @@
+#include "agent/app.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "agent/api.h"
+#include "agent/broker.h"
+#include "agent/capture_bpf.h"
+#include "agent/discovery.h"
+#include "agent/enroller.h"
+#include "agent/exchange.h"
+#include "agent/inventory.h"
+#include "agent/link.h"
+#include "agent/metrics.h"
+#include "agent/privileges.h"
+#include "agent/reactor.h"
+#include "base/log.h"
+#include "bpf/user/datapath.h"
+#include "source/files.h"
+
+namespace weft::agent {
+
+namespace {
+
+// Everything that needs more than the three capabilities, or may be refused by the machine, before the rest is built.
+struct Sockets {
+  Fd link, api, metrics, ready;
+};
+
+Parsed<Sockets> open_sockets(const Config& config) {
+  Sockets sockets;
+  const auto open = [](Fd& into, Result<Fd> made, const std::string& what) -> Parsed<void> {
+    if (!made) return problem(fmt::format("cannot listen at {}: {}", what, describe(made.error())));
+    into = std::move(*made);
+    return {};
+  };
+  if (auto made = open(sockets.link, Link::listen(config.link_path, config.ztunnel_uid, config.ztunnel_uid), config.link_path); !made) {
+    return std::unexpected(made.error());
+  }
+  if (!config.api_path.empty()) {
+    if (auto made = open(sockets.api, listen_unix(config.api_path), config.api_path); !made) return std::unexpected(made.error());
+  }
+  for (auto [address, into] : {std::pair(config.metrics, &sockets.metrics), {config.ready, &sockets.ready}}) {
+    if (!address) continue;
+    if (auto made = open(*into, listen_tcp(*address), address->str()); !made) return std::unexpected(made.error());
+  }
+  return sockets;
+}
+
+std::unique_ptr<NetnsFinder> make_finder(const Config& config) {
+  return std::make_unique<EitherFinder>(std::make_unique<DirectoryFinder>(config.netns_directory),
+                                        std::make_unique<CgroupFinder>(config.cgroup, "/proc"));
+}
+
+class App : public LinkEvents {
+ public:
+  App(const Config& config, Reactor& reactor, bpf::Datapath datapath, source::FilesSource& source, Sockets sockets)
+      : config_(config),
+        reactor_(reactor),
+        datapath_(std::move(datapath)),
+        source_(source),
+        kernel_(datapath_),
+        finder_(make_finder(config)),
+        link_(reactor, std::move(sockets.link), {0, config.ztunnel_uid}, *this),
+        enroller_(kernel_, *finder_, link_, open_listeners, Clock::now),
+        broker_(enroller_, kernel_) {
+    serve(std::move(sockets));
+  }
+
+  Parsed<void> start() {
+    if (auto adopted = enroller_.adopt(); !adopted) return problem("cannot read what is pinned: " + describe(adopted.error()));
+    auto node = datapath_.set_node_ips(config_.node_ips);
+    auto dns = datapath_.set_dns_ips(config_.dns_ips);
+    if (!node || !dns) return problem("cannot write the node's addresses: " + describe(node ? dns.error() : node.error()));
+    auto watched = reactor_.watch(source_.fd(), EPOLLIN, [this](std::uint32_t) { read_source(); });
+    if (!watched) return problem("cannot watch the source: " + describe(watched.error()));
+    reactor_.after_turn([this] { after_turn(); });
+    return {};
+  }
+
+  void on_hello(ConnectionId id, const zds::Hello& hello) override {
+    zds::Hello obeyed = hello;
+    obeyed.dns = hello.dns && config_.dns_capture;
+    enroller_.on_hello(id, obeyed);
+  }
+  void on_gone(ConnectionId id) override {
+    broker_.forget(id);
+    enroller_.on_gone(id);
+  }
+  void on_sockets_wanted(ConnectionId id, const zds::SocketRequest& request) override {
+    link_.grant(id, broker_.answer(id, request, Clock::now()));
+  }
+
+ private:
+  void serve(Sockets sockets) {
+    const auto http = [this](std::unique_ptr<Exchange>& into, Fd listener, std::function<HttpAnswer(std::string_view)> get) {
+      if (listener) into = std::make_unique<Exchange>(reactor_, std::move(listener), "\r\n\r\n", true, http_handler(std::move(get)));
+    };
+    http(metrics_, std::move(sockets.metrics), [this](std::string_view path) { return metrics(path); });
+    http(ready_, std::move(sockets.ready), [this](std::string_view path) { return readiness(path); });
+    if (sockets.api) {
+      api_ = std::make_unique<Exchange>(reactor_, std::move(sockets.api), "\n", false, [this](std::string_view line) { return api(line); });
+    }
+  }
+
+  void read_source() {
+    const auto batch = source_.poll();
+    report_problems();
+    if (!inventory_.apply(batch) && source_read_) return;
+    source_read_ = true;
+    ++source_generation_;
+    enroller_.want(inventory_.decide(config_.node));
+  }
+
+  void report_problems() {
+    if (source_.problems_generation() == problems_seen_) return;
+    problems_seen_ = source_.problems_generation();
+    for (const auto& problem : source_.problems()) {
+      spdlog::error("a manifest is broken, what it held before stays file={} reason=\"{}\"", problem.file, problem.text);
+    }
+  }
+
+  void after_turn() {
+    std::string why;
+    const bool ready = is_ready(&why);
+    if (ready) applied_generation_ = source_generation_;
+    if (ready != was_ready_) ready ? spdlog::info("ready") : spdlog::info("not ready reason=\"{}\"", why);
+    was_ready_ = ready;
+    const auto next = enroller_.next_wakeup();
+    if (next == wakeup_at_ && wakeup_ != 0) return;
+    reactor_.cancel(wakeup_);
+    wakeup_at_ = next;
+    wakeup_ = next == Clock::time_point::max() ? 0 : reactor_.at(next, [this] {
+      wakeup_ = 0;
+      enroller_.tick();
+    });
+  }
+
+  bool is_ready(std::string* why) const {
+    if (!source_read_) return *why = "the source has not been read", false;
+    if (!enroller_.connected()) return *why = "no ztunnel is connected", false;
+    return enroller_.settled(why);
+  }
+
+  HttpAnswer readiness(std::string_view path) const {
+    if (path != "/healthz/ready" && path != "/") return {.status = 404, .body = "try /healthz/ready\n"};
+    std::string why;
+    return is_ready(&why) ? HttpAnswer{.body = "ready\n"} : HttpAnswer{.status = 503, .body = why + "\n"};
+  }
+
+  HttpAnswer metrics(std::string_view path) const {
+    if (path != "/metrics" && path != "/stats/prometheus") return {.status = 404, .body = "try /metrics\n"};
+    MetricFacts facts;
+    if (auto counters = datapath_.counters()) facts.events = *counters;
+    if (auto fill = datapath_.fill()) facts.maps = std::move(*fill);
+    if (auto programs = datapath_.programs()) facts.programs = std::move(*programs);
+    facts.pods = enroller_.pods();
+    facts.enroller = enroller_.counts();
+    facts.ztunnels = link_.connections().size();
+    facts.sockets_granted_total = broker_.granted_total();
+    facts.socket_requests_refused_total = broker_.refused_total();
+    facts.source_problems = source_.problems().size();
+    facts.source_generation = source_generation_;
+    facts.applied_generation = applied_generation_;
+    return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(facts)};
+  }
+
+  std::string api(std::string_view line) const {
+    if (auto command = api_command(line); !command) return api_error(command.error().text);
+    StatusFacts facts;
+    facts.node = config_.node;
+    facts.ready = is_ready(&facts.not_ready_why);
+    facts.ztunnels = link_.connections().size();
+    if (auto programs = datapath_.programs()) {
+      for (const auto& program : *programs) facts.programs.push_back({program.name, program.id});
+    }
+    for (const auto& problem : source_.problems()) facts.problems.emplace_back(problem.file, problem.text);
+    facts.pods = enroller_.pods();
+    facts.plain = enroller_.plain_pods();
+    return status_json(facts);
+  }
+
+  // Set once.
+  const Config& config_;
+  Reactor& reactor_;
+  bpf::Datapath datapath_;
+  source::FilesSource& source_;
+  BpfCapture kernel_;
+  std::unique_ptr<NetnsFinder> finder_;
+  Link link_;
+  Enroller enroller_;
+  Broker broker_;
+  std::unique_ptr<Exchange> metrics_, ready_, api_;
+  // Owned by the reactor's thread.
+  Inventory inventory_;
+  bool source_read_ = false;
+  std::uint64_t source_generation_ = 0;
+  std::uint64_t applied_generation_ = 0;
+  std::uint64_t problems_seen_ = 0;
+  bool was_ready_ = false;
+  std::uint64_t wakeup_ = 0;
+  Clock::time_point wakeup_at_{};
+};
+
+// SIGTERM and SIGINT as a descriptor.
+Result<Fd> stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail(Code::kSystem, "sigprocmask", errno);
+  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return fail(Code::kSystem, "signalfd", errno);
+  return fd;
+}
+
+}  // namespace
+
+Parsed<void> run(const Config& config) {
+  auto signals = stop_signals();
+  if (!signals) return problem(describe(signals.error()));
+  auto sockets = open_sockets(config);
+  if (!sockets) return std::unexpected(sockets.error());
+  if (auto dropped = keep_only_needed_privileges(); !dropped) return problem(describe(dropped.error()));
+  auto datapath = bpf::Datapath::open({.cgroup = config.cgroup, .pin_dir = config.pin_directory});
+  if (!datapath) return std::unexpected(datapath.error());
+  auto source = source::FilesSource::open({.directory = config.source_directory, .admit = source::admit_core});
+  if (!source) return std::unexpected(source.error());
+  auto reactor = Reactor::make();
+  if (!reactor) return problem(describe(reactor.error()));
+
+  App app(config, **reactor, std::move(*datapath), **source, std::move(*sockets));
+  if (auto started = app.start(); !started) return started;
+  auto watched = (*reactor)->watch(signals->get(), EPOLLIN, [&reactor](std::uint32_t) { (*reactor)->stop(); });
+  if (!watched) return problem(describe(watched.error()));
+  (*reactor)->run();
+  spdlog::info("stopping; what is captured stays captured");
+  (*reactor)->forget((*source)->fd());
+  return {};
+}
+
+Parsed<void> uninstall(const Config& config) { return bpf::unload(config.pin_directory); }
+
+}  // namespace weft::agent

@@ -1,0 +1,27 @@
+#include "agent/capture.h"
+
+namespace weft::agent {
+
+Result<void> capture_pod(Capture& kernel, const Netns& netns, const std::vector<IpAddress>& ips, bool dns, int listener_fd) {
+  if (auto attached = kernel.attach_inbound(netns.fd->get()); !attached) return attached;
+  for (const auto& ip : ips) {
+    if (auto set = kernel.set_listener(ip, listener_fd); !set) return set;
+  }
+  for (const auto& ip : ips) {
+    if (auto enrolled = kernel.enroll_ip(ip); !enrolled) return enrolled;
+  }
+  return kernel.set_pod(netns.cookie, ips, dns);
+}
+
+Result<void> release_pod(Capture& kernel, std::uint64_t cookie, std::uint64_t netns_inode, const std::vector<IpAddress>& ips) {
+  Result<void> first = kernel.remove_pod(cookie);
+  const auto keep = [&first](Result<void> next) {
+    if (first && !next) first = next;
+  };
+  for (const auto& ip : ips) keep(kernel.withdraw_ip(ip));
+  for (const auto& ip : ips) keep(kernel.remove_listener(ip));
+  if (netns_inode != 0) keep(kernel.detach_inbound(netns_inode));
+  return first;
+}
+
+}  // namespace weft::agent

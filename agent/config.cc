@@ -1,0 +1,115 @@
+#include "agent/config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+
+namespace weft::agent {
+
+namespace {
+
+struct Words {
+  std::string source, metrics, ready;
+  std::vector<std::string> node_ips, dns_ips;
+};
+
+void declare(CLI::App& app, Config& config, Words& words) {
+  app.add_option("--node", config.node, "Name of this node, as in a Pod's spec.nodeName");
+  app.add_option("--source", words.source, "Where objects come from: files:DIR");
+  app.add_option("--cgroup", config.cgroup, "cgroup2 directory above every pod's");
+  app.add_option("--bpffs", config.pin_directory, "Directory on a bpffs for pins");
+  app.add_option("--netns-dir", config.netns_directory, "Directory of bind-mounted pod network namespaces")->capture_default_str();
+  app.add_option("--zds", config.link_path, "Unix socket for ztunnel");
+  app.add_option("--api", config.api_path, "Unix socket for weftctl");
+  app.add_option("--node-ip", words.node_ips, "Addresses of the node itself (probes come from there)")->delimiter(',');
+  app.add_option("--dns-ip", words.dns_ips, "Addresses of the cluster's DNS")->delimiter(',');
+  app.add_option("--metrics", words.metrics, "ADDR:PORT of the metrics endpoint");
+  app.add_option("--ready", words.ready, "ADDR:PORT of the readiness endpoint");
+  app.add_option("--dns-capture", config.dns_capture, "Capture pods' DNS queries")->capture_default_str();
+  app.add_option("--ztunnel-uid", config.ztunnel_uid, "User that ztunnel runs as")->capture_default_str();
+  app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")->capture_default_str();
+  app.add_option("--log-format", config.log_format, "text or json")->capture_default_str();
+  app.add_flag("--uninstall", config.uninstall, "Take all programs, links and maps below --bpffs off this node, and exit");
+}
+
+Parsed<void> read_addresses(const char* flag, const std::vector<std::string>& words, std::vector<IpAddress>& into) {
+  for (const auto& word : words) {
+    const auto ip = IpAddress::parse(word);
+    if (!ip) return problem(fmt::format("{}: \"{}\" is no IP address", flag, word));
+    into.push_back(*ip);
+  }
+  return {};
+}
+
+Parsed<void> read_socket(const char* flag, const std::string& word, std::optional<SocketAddress>& into) {
+  if (word.empty()) return {};
+  into = SocketAddress::parse(word);
+  if (!into) return problem(fmt::format("{}: \"{}\" is not ADDR:PORT", flag, word));
+  return {};
+}
+
+Parsed<void> read_words(const Words& words, Config& config) {
+  constexpr std::string_view kFiles = "files:";
+  if (!words.source.starts_with(kFiles) || words.source.size() == kFiles.size()) {
+    return problem(fmt::format("--source: \"{}\" is not files:DIR", words.source));
+  }
+  config.source_directory = words.source.substr(kFiles.size());
+  if (auto read = read_addresses("--node-ip", words.node_ips, config.node_ips); !read) return read;
+  if (auto read = read_addresses("--dns-ip", words.dns_ips, config.dns_ips); !read) return read;
+  if (auto read = read_socket("--metrics", words.metrics, config.metrics); !read) return read;
+  return read_socket("--ready", words.ready, config.ready);
+}
+
+Parsed<void> check(const Config& config) {
+  constexpr std::array<std::string_view, 6> kLevels = {"error", "warn", "info", "debug", "trace", "off"};
+  if (std::ranges::find(kLevels, config.log_level) == kLevels.end()) return problem(fmt::format("--log-level: \"{}\" is no level", config.log_level));
+  if (config.log_format != "text" && config.log_format != "json") {
+    return problem(fmt::format("--log-format: \"{}\" is neither text nor json", config.log_format));
+  }
+  if (config.pin_directory.empty()) return problem("--bpffs is missing");
+  if (config.uninstall) return {};
+  for (const auto& [flag, value] : {std::pair("--node", &config.node), {"--cgroup", &config.cgroup}, {"--zds", &config.link_path}}) {
+    if (value->empty()) return problem(fmt::format("{} is missing", flag));
+  }
+  return {};
+}
+
+}  // namespace
+
+Parsed<std::variant<Config, Wanted>> parse_config(const std::vector<std::string>& arguments) {
+  CLI::App app("weft-agent: enrolls this node's pods in the mesh", "weft-agent");
+  app.set_version_flag("--version", "weft-agent " WEFT_VERSION);
+  Config config;
+  Words words;
+  declare(app, config, words);
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+  try {
+    app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    return Wanted{app.help()};
+  } catch (const CLI::CallForVersion& version) {
+    return Wanted{std::string(version.what()) + "\n"};
+  } catch (const CLI::ParseError& error) {
+    return problem(error.what());
+  }
+  if (auto checked = check(config); !checked) return std::unexpected(checked.error());
+  if (config.uninstall) return config;
+  if (auto read = read_words(words, config); !read) return std::unexpected(read.error());
+  return config;
+}
+
+std::string Config::str() const {
+  const auto text = [](const auto& list) {
+    std::vector<std::string> words;
+    for (const auto& ip : list) words.push_back(ip.str());
+    return fmt::format("{}", fmt::join(words, ","));
+  };
+  return fmt::format("node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} node_ips={} dns_ips={} metrics={} ready={} dns_capture={}",
+                     node, source_directory, cgroup, pin_directory, netns_directory, link_path, api_path, text(node_ips), text(dns_ips),
+                     metrics ? metrics->str() : "", ready ? ready->str() : "", dns_capture);
+}
+
+}  // namespace weft::agent

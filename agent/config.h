@@ -1,0 +1,43 @@
+// Config: what weft-agent is told on its command line, checked before anything is opened.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/net.h"
+#include "base/result.h"
+
+namespace weft::agent {
+
+struct Config {
+  std::string node;
+  std::string source_directory;  // of --source files:DIR
+  std::string cgroup;            // above every pod's, and above the agent's and ztunnel's own
+  std::string pin_directory;     // --bpffs
+  std::string netns_directory = "/var/run/netns";
+  std::string link_path;  // --zds
+  std::string api_path;   // empty: none
+  std::vector<IpAddress> node_ips;
+  std::vector<IpAddress> dns_ips;
+  std::optional<SocketAddress> metrics;
+  std::optional<SocketAddress> ready;
+  unsigned ztunnel_uid = 1337;
+  bool dns_capture = true;
+  bool uninstall = false;
+  std::string log_level = "info";
+  std::string log_format = "text";
+
+  std::string str() const;  // key=value, for the log
+};
+
+// Text that was asked for (--help, --version), to print and exit 0.
+struct Wanted {
+  std::string text;
+};
+
+// Errors: one sentence that names the flag, the value and what is expected; exit code 64.
+Parsed<std::variant<Config, Wanted>> parse_config(const std::vector<std::string>& arguments);
+
+}  // namespace weft::agent

@@ -1,0 +1,153 @@
+#include "agent/discovery.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <functional>
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+namespace weft::agent {
+
+namespace {
+
+constexpr std::size_t kProcessesTried = 8;
+constexpr int kCgroupDepthMost = 6;
+
+void each_entry(const std::string& directory, const std::function<void(const dirent&)>& visit) {
+  DIR* dir = ::opendir(directory.c_str());
+  if (dir == nullptr) return;
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] != '.') visit(*entry);
+  }
+  ::closedir(dir);
+}
+
+// Opens `path` if it is a namespace: a plain file is an unmounted leftover.
+Fd open_netns(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct statfs filesystem {};
+  if (fd && (::fstatfs(fd.get(), &filesystem) != 0 || filesystem.f_type != NSFS_MAGIC)) return Fd();
+  return fd;
+}
+
+bool holds(const std::vector<IpAddress>& addresses, const std::vector<IpAddress>& wanted) {
+  return std::ranges::all_of(wanted, [&](const IpAddress& ip) { return contains(addresses, ip); });
+}
+
+Result<Netns> try_path(const std::string& path, const DesiredPod& pod) {
+  Fd fd = open_netns(path);
+  if (!fd) return fail(Code::kNotFound, "network namespace", errno);
+  auto addresses = addresses_in(fd.get());
+  if (!addresses) return std::unexpected(addresses.error());
+  if (!holds(*addresses, pod.ips)) return fail(Code::kNotFound, "no network namespace holds the pod's addresses");
+  return identify_netns(std::move(fd));
+}
+
+}  // namespace
+
+std::vector<DirectoryFinder::Entry> DirectoryFinder::list() const {
+  std::vector<Entry> entries;
+  each_entry(directory_, [&](const dirent& entry) {
+    const std::string path = directory_ + "/" + entry.d_name;
+    struct stat info {};
+    if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return;
+    entries.push_back({path, info.st_ino, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec});
+  });
+  std::ranges::sort(entries, std::greater<>(), &Entry::changed_ns);
+  return entries;
+}
+
+Result<Netns> DirectoryFinder::find(const DesiredPod& pod) {
+  if (const auto seen = seen_.find(pod.uid); seen != seen_.end()) {
+    if (auto again = try_path(seen->second, pod)) return again;
+    seen_.erase(seen);
+  }
+  Error worst{Code::kNotFound, 0, "no network namespace holds the pod's addresses"};
+  for (const auto& entry : list()) {
+    if (std::ranges::any_of(seen_, [&](const auto& other) { return other.second == entry.path; })) continue;
+    auto found = try_path(entry.path, pod);
+    if (found) {
+      seen_[pod.uid] = entry.path;
+      return found;
+    }
+    if (found.error().code != Code::kNotFound) worst = found.error();
+  }
+  return std::unexpected(worst);
+}
+
+bool is_pod_cgroup(std::string_view directory, std::string_view uid) {
+  if (uid.empty()) return false;
+  if (directory.starts_with("pod") && directory.substr(3) == uid) return true;
+  if (!directory.starts_with("kubepods") || !directory.ends_with(".slice")) return false;
+  directory.remove_suffix(std::string_view(".slice").size());
+  const auto at = directory.rfind("-pod");
+  if (at == std::string_view::npos) return false;
+  std::string spelled(directory.substr(at + 4));
+  std::ranges::replace(spelled, '_', '-');
+  return spelled == uid;
+}
+
+std::string CgroupFinder::directory_of(std::string_view uid) const {
+  std::string found;
+  const std::function<void(const std::string&, int)> search = [&](const std::string& directory, int depth) {
+    each_entry(directory, [&](const dirent& entry) {
+      if (!found.empty() || entry.d_type != DT_DIR) return;
+      const std::string_view name = entry.d_name;
+      const std::string path = directory + "/" + entry.d_name;
+      if (is_pod_cgroup(name, uid)) {
+        found = path;
+      } else if (depth > 0 && !name.starts_with("pod") && name.find("-pod") == std::string_view::npos) {
+        search(path, depth - 1);  // the quality-of-service levels between kubepods and the pods
+      }
+    });
+  };
+  search(cgroup_, 1);
+  return found;
+}
+
+std::vector<int> CgroupFinder::processes_below(const std::string& directory, std::size_t most) {
+  std::vector<int> pids;
+  const std::function<void(const std::string&, int)> collect = [&](const std::string& at, int depth) {
+    std::ifstream processes(at + "/cgroup.procs");
+    for (int pid = 0; pids.size() < most && processes >> pid;) {
+      if (pid > 0) pids.push_back(pid);  // 0: a process of another pid namespace
+    }
+    each_entry(at, [&](const dirent& entry) {
+      if (entry.d_type == DT_DIR && depth > 0 && pids.size() < most) collect(at + "/" + entry.d_name, depth - 1);
+    });
+  };
+  collect(directory, kCgroupDepthMost);
+  return pids;
+}
+
+Result<Netns> CgroupFinder::find(const DesiredPod& pod) {
+  const std::string directory = directory_of(pod.uid);
+  if (directory.empty()) return fail(Code::kNotFound, "the pod has no cgroup");
+  Error last{Code::kNotFound, 0, "the pod's cgroup has no process"};
+  for (const int pid : processes_below(directory, kProcessesTried)) {
+    Fd fd(::open((proc_ + "/" + std::to_string(pid) + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC));
+    if (fd) return identify_netns(std::move(fd));
+    last = errno == ENOENT ? Error{Code::kNotFound, errno, "the pod's process ended"}
+                           : Error{Code::kDenied, errno, "/proc/<pid>/ns/net"};
+  }
+  return std::unexpected(last);
+}
+
+Result<Netns> EitherFinder::find(const DesiredPod& pod) {
+  auto found = first_->find(pod);
+  if (found) return found;
+  auto second = second_->find(pod);
+  if (second || found.error().code == Code::kNotFound) return second;
+  return found;
+}
+
+}  // namespace weft::agent

@@ -1,0 +1,76 @@
+// Finding a pod's network namespace, behind one interface with two ways of doing it.
+//
+// In the directory: runtimes keep a bind mount of each pod's namespace (/var/run/netns/cni-…). Which is whose is told by looking inside:
+// the pod's is the one that holds the pod's address. Needs CAP_SYS_ADMIN only.
+// By cgroup: any process below the pod's cgroup directory has it at /proc/<pid>/ns/net. The kernel shows that link only to a reader whose
+// capabilities include the process's (ptrace_may_access), so it works for processes that hold no more than the agent does.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/enroll.h"
+#include "agent/netns.h"
+
+namespace weft::agent {
+
+class NetnsFinder {
+ public:
+  virtual ~NetnsFinder() = default;
+  // Errors: kNotFound (not there yet, or gone), kDenied (there, but not for us), kSystem.
+  virtual Result<Netns> find(const DesiredPod& pod) = 0;
+};
+
+// Remembers, by inode, which address it saw where; what it answers is checked anew each time.
+class DirectoryFinder : public NetnsFinder {
+ public:
+  explicit DirectoryFinder(std::string directory) : directory_(std::move(directory)) {}
+  Result<Netns> find(const DesiredPod& pod) override;
+
+ private:
+  struct Entry {
+    std::string path;
+    std::uint64_t inode;
+    std::int64_t changed_ns;
+  };
+  std::vector<Entry> list() const;  // newest first
+
+  std::string directory_;
+  std::map<std::string, std::string> seen_;  // UID → path where it was found last
+};
+
+// True when a directory below the pods' cgroup is that of `uid`, in any spelling kubelet and its runtimes use:
+// "pod<uid>" (cgroupfs driver) or "kubepods[-besteffort|-burstable]-pod<uid_with_underscores>.slice" (systemd driver).
+bool is_pod_cgroup(std::string_view directory, std::string_view uid);
+
+class CgroupFinder : public NetnsFinder {
+ public:
+  CgroupFinder(std::string cgroup, std::string proc) : cgroup_(std::move(cgroup)), proc_(std::move(proc)) {}
+  Result<Netns> find(const DesiredPod& pod) override;
+  // The pod's cgroup directory, or empty.
+  std::string directory_of(std::string_view uid) const;
+  // Process ids below a cgroup directory, at most `most`.
+  static std::vector<int> processes_below(const std::string& directory, std::size_t most);
+
+ private:
+  std::string cgroup_;
+  std::string proc_;
+};
+
+// Asks `first`, then `second`. Of two failures it reports the more telling one (kDenied or kSystem before kNotFound).
+class EitherFinder : public NetnsFinder {
+ public:
+  EitherFinder(std::unique_ptr<NetnsFinder> first, std::unique_ptr<NetnsFinder> second)
+      : first_(std::move(first)), second_(std::move(second)) {}
+  Result<Netns> find(const DesiredPod& pod) override;
+
+ private:
+  std::unique_ptr<NetnsFinder> first_;
+  std::unique_ptr<NetnsFinder> second_;
+};
+
+}  // namespace weft::agent

@@ -153,7 +153,7 @@ class Collector final : public prometheus::Collectable {
     gauge("weft_tunnels_open", "HBONE tunnels to peers open now.", &MetricsShard::tunnels_open, MetricType::Gauge);
     gauge("weft_tunnels_dialed_total", "HBONE tunnels dialed.", &MetricsShard::tunnels_dialed, MetricType::Counter);
     gauge("weft_tunnels_failed_total", "HBONE dials that failed.", &MetricsShard::tunnels_failed, MetricType::Counter);
-    gauge("weft_connections_refused_total", "Connections refused because the loop was full.", &MetricsShard::connections_refused,
+    gauge("weft_accept_pauses_total", "Times accepting paused because the loop was full.", &MetricsShard::accept_pauses,
           MetricType::Counter);
     gauge("weft_policy_cuts_total", "Live connections reset because policy changed.", &MetricsShard::policy_cuts, MetricType::Counter);
     gauge("weft_metrics_overflowed_total", "Look-ups of label combinations beyond the maximum.", &MetricsShard::overflowed,

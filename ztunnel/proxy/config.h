@@ -36,6 +36,8 @@ struct ProxyConfig {
   std::uint32_t pool_streams_max = 100;        // per tunnel; the peer's SETTINGS may say less
   std::size_t pool_waiters_max = 4096;         // connections waiting for one key's dial
   std::size_t dns_in_flight_max = 512;         // per pod and loop
+
+  std::uint64_t seed = 0;                      // of load balancing's dice; 0: from the system
 };
 
 }  // namespace weft::proxy

@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "ztunnel/ca/certificates.h"
+#include "ztunnel/io/event.h"
+#include "ztunnel/io/scope.h"
 #include "ztunnel/io/task.h"
 #include "ztunnel/pods/link.h"
 #include "ztunnel/pods/socket_pool.h"
@@ -63,10 +65,14 @@ class LoopProxy {
   std::size_t connections() const { return context_.connections; }
 
  private:
+  io::Spawned farewell(io::Scope& scope, std::unique_ptr<PodProxy> pod);
+
   LoopContext context_;
   std::uint64_t watch_ = 0;
+  io::Scope scope_;                                                     // the farewells
+  io::Event hurry_;                                                     // set by stop()
   std::map<std::string, std::unique_ptr<PodProxy>, std::less<>> pods_;  // serving
-  std::vector<std::unique_ptr<PodProxy>> leaving_;                      // drained, not yet joined
+  std::vector<PodProxy*> leaving_;                                      // owned by their farewell
 };
 
 }  // namespace weft::proxy

@@ -40,6 +40,24 @@ class Count {
   std::atomic<std::uint64_t> value_{0};
 };
 
+// Bytes of one direction of one connection: a total of its own, and from established() on its series' counter.
+class ByteCount {
+ public:
+  void add(std::uint64_t n) {
+    total_ += n;
+    if (series_ != nullptr) series_->add(n);
+  }
+  std::uint64_t total() const { return total_; }
+  void attach(Count& series) {
+    series_ = &series;
+    series.add(total_);
+  }
+
+ private:
+  std::uint64_t total_ = 0;
+  Count* series_ = nullptr;
+};
+
 // One label combination's counters. Address is stable for the life of the shard, so a connection keeps a pointer.
 struct TrafficSeries {
   Count opened, closed, failed, received, sent;
@@ -62,7 +80,7 @@ class MetricsShard {
 
   // Loop thread writes.
   std::array<Count, 2> sockets_open;  // by Reporter
-  Count connections_refused;          // overload: more than connections_max
+  Count accept_pauses;                // overload: connections_max reached
   Count tunnels_open, tunnels_dialed, tunnels_failed;
   Count policy_cuts;                  // live connections reset by a new snapshot
   Count overflowed;

@@ -117,8 +117,8 @@ void ConnectionRecord::established() {
   WEFT_ASSERT(series_ == nullptr);
   series_ = &series(Outcome::kOk);
   series_->opened.add(1);
-  series_->received.add(received_);
-  series_->sent.add(sent_);
+  client_to_server.attach(series_->received);
+  server_to_client.attach(series_->sent);
   metrics_.sockets_open[direction_ == Direction::kOutbound ? 0 : 1].add(1);
 }
 
@@ -156,13 +156,11 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   // "From the application's point of view": what the pod on this side sent and received.
   const bool outbound = direction_ == Direction::kOutbound;
   fmt::format_to(std::back_inserter(line), " direction=\"{}\" bytes_sent={} bytes_recv={} duration=\"{}ms\"",
-                 outbound ? "outbound" : "inbound", outbound ? received_ : sent_, outbound ? sent_ : received_,
+                 outbound ? "outbound" : "inbound", (outbound ? client_to_server : server_to_client).total(), (outbound ? server_to_client : client_to_server).total(),
                  std::chrono::duration_cast<std::chrono::milliseconds>(now - opened_).count());
   if (verdict != nullptr) add(line, "policy", verdict->policy.empty() ? "none matched" : verdict->policy);
-  if (outcome != Outcome::kOk) {
-    add(line, "flags", response_flags(outcome));
-    add(line, "error", reason.empty() ? std::string_view("unknown") : reason);
-  }
+  if (outcome != Outcome::kOk) add(line, "flags", response_flags(outcome));
+  add(line, "error", reason);
   add(line, "hint", hint);
   log_.write(outcome != Outcome::kOk, std::string_view(line.data(), line.size()));
 }

@@ -52,20 +52,18 @@ class ConnectionRecord {
   bool mutual_tls = false;
   const std::string* cluster = nullptr;  // this cluster's id, for the ends that are known
 
-  // The connection is established: counted as opened; from here bytes() counts.
+  // The connection is established: counted as opened; from here its bytes are in the metrics.
   // REQUIRES: everything above is set and stays.
   void established();
-  // Bytes as they pass; both reporters: sent is client→server. May be called per read: two plain adds.
-  void client_to_server(std::uint64_t bytes) { received_ += bytes; if (series_ != nullptr) series_->received.add(bytes); }
-  void server_to_client(std::uint64_t bytes) { sent_ += bytes; if (series_ != nullptr) series_->sent.add(bytes); }
+  // Bytes as they pass, the same on both reporters.
+  ByteCount client_to_server;  // Istio's received
+  ByteCount server_to_client;  // Istio's sent
 
   // Exactly one of these, once.
   void finish_ok(Clock::time_point now);
+  // `outcome` may be kOk: the connection was served, and then broken off by one of its ends (a reset by the application).
   void finish_error(Clock::time_point now, Outcome outcome, const Error& error, std::string_view hint = {});
   void finish_denied(Clock::time_point now, const mesh::Verdict& verdict);
-
-  std::uint64_t received() const { return received_; }  // client→server
-  std::uint64_t sent() const { return sent_; }          // server→client
 
  private:
   TrafficSeries& series(Outcome outcome);
@@ -74,7 +72,6 @@ class ConnectionRecord {
   MetricsShard& metrics_;
   AccessLog& log_;
   TrafficSeries* series_ = nullptr;  // set by established()
-  std::uint64_t received_ = 0, sent_ = 0;
   Clock::time_point opened_;
   Direction direction_;
   bool finished_ = false;

@@ -1,0 +1,137 @@
+#include "ztunnel/proxy/inbound_hbone.h"
+
+#include "ztunnel/hbone/baggage.h"
+#include "ztunnel/io/ops.h"
+#include "ztunnel/proxy/end.h"
+#include "ztunnel/proxy/metrics.h"
+#include "ztunnel/proxy/relay.h"
+#include "ztunnel/proxy/sockets.h"
+
+namespace weft::proxy {
+
+io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
+  auto& loop = pod_.loop();
+  Live live(pod_);
+  auto peer = std::make_shared<Peer>();
+  {
+    std::string detail;
+    auto shaken = co_await shake_hands(std::move(socket), live, *peer, detail);
+    if (!shaken) {
+      ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kInbound, loop.now());
+      record.source = peer->client;
+      record.destination = peer->local;
+      record.destination_workload = pod_.self(*pod_.snapshot());
+      const bool identity = shaken.error().code == Code::kIdentityMismatch;
+      record.finish_error(loop.now(), identity ? Outcome::kIdentity : Outcome::kTlsFailure, shaken.error(), detail);
+      co_return;
+    }
+  }
+  auto tunnel = peer->tunnel;
+  tunnels_.insert(tunnel);
+  if (draining_) tunnel->drain();
+  for (;;) {
+    auto incoming = co_await tunnel->next_stream();
+    if (!incoming) break;
+    if (pod_.loop_context.connections >= pod_.config().connections_max) {
+      pod_.loop_context.metrics.accept_pauses.add(1);
+      incoming->refuse(hbone::kStatusServiceUnavailable);
+      continue;
+    }
+    handle_stream(scope, std::move(*incoming), peer);
+  }
+  tunnels_.erase(tunnel);
+}
+
+io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, Peer& peer, std::string& detail) {
+  auto& context = pod_.loop_context;
+  auto client = context.sockets.peer(socket.get());
+  if (!client) co_return std::unexpected(client.error());
+  auto local = context.sockets.local(socket.get());
+  if (!local) co_return std::unexpected(local.error());
+  peer.client = *client;
+  peer.local = *local;
+  auto self = co_await pod_.wait_for_self();
+  if (!self) co_return std::unexpected(self.error());
+  auto credentials = context.certificates.peek((*self)->identity());
+  if (!credentials) {
+    auto fetched = co_await context.certificates.get(context.loop, (*self)->identity(), context.loop.in(context.config.workload_wait));
+    if (!fetched) {
+      detail = "no certificate for this workload: is the control plane reachable?";
+      co_return std::unexpected(fetched.error());
+    }
+    credentials = std::move(*fetched);
+  }
+  live.waits_on = socket.get();
+  auto tunnel = co_await hbone::ServerTunnel::accept(pod_.scope, context.loop, socket.release(), std::move(credentials),
+                                                     context.loop.in(context.config.tls_timeout), &detail);
+  live.waits_on = -1;
+  if (!tunnel) co_return std::unexpected(tunnel.error());
+  peer.tunnel = std::move(*tunnel);
+  peer.identity = std::make_shared<mesh::Identity>(peer.tunnel->peer());
+  co_return Result<void>();
+}
+
+io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incoming, std::shared_ptr<const Peer> peer) {
+  auto& loop = pod_.loop();
+  Live live(pod_);
+  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kInbound, loop.now());
+  io::Socket app;
+  hbone::Stream stream;
+  {
+    std::string baggage;
+    auto admitted = co_await admit(incoming, *peer, live, record, baggage);
+    if (!admitted) {
+      incoming.refuse(hbone::status_of(admitted.error()));
+      finish_refused(record, loop.now(), admitted.error(), live);
+      co_return;
+    }
+    app = std::move(*admitted);
+    stream = incoming.accept(std::move(baggage));
+    incoming = hbone::IncomingStream();
+  }
+  record.established();
+  auto relayed = co_await relay(loop, app, stream, record.server_to_client, record.client_to_server, live.stop);
+  finish(record, loop.now(), relayed, live);
+}
+
+// Everything between the head and the 200. On failure the error's code says the status.
+io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live, ConnectionRecord& record,
+                                                 std::string& baggage) {
+  const auto& request = incoming.request();
+  record.source = peer.client;
+  record.destination = record.hbone = peer.local;
+  record.mutual_tls = true;
+  record.source_identity = peer.identity;
+  const auto snapshot = pod_.snapshot();
+  const auto self = pod_.self(*snapshot);
+  if (!self) co_return fail(Code::kUnreachable, "local workload");
+  record.destination_workload = self;
+  record.destination_identity = std::make_shared<mesh::Identity>(self->identity());
+  // A source address whose workload is somebody else than the proven identity tells nothing about the source.
+  record.source_workload = snapshot->workload_by_ip(peer.client.ip);
+  if (record.source_workload && record.source_workload->identity() != *peer.identity) record.source_workload = nullptr;
+
+  const auto authority = hbone::Authority::parse(request.authority);
+  if (!authority) co_return fail(Code::kMalformed, "authority");
+  auto port = target_of(*snapshot, *self, peer.local, *authority);
+  if (!port) co_return std::unexpected(port.error());
+  const SocketAddress app{peer.local.ip, *port};
+  record.destination = app;
+  record.service = guess_service(*snapshot, *self, *port, hbone::forwarded_host(request.forwarded));
+  baggage = hbone::format_baggage(baggage_of(*self));
+  live.attributes = {peer.client.ip, app.ip, app.port, peer.identity.get()};
+  auto delivered = co_await deliver(pod_, *self, peer.client, app, live);
+  co_return delivered;
+}
+
+void InboundHbone::drain() {
+  draining_ = true;
+  for (const auto& tunnel : tunnels_) tunnel->drain();
+}
+
+void InboundHbone::close() {
+  const auto tunnels = tunnels_;
+  for (const auto& tunnel : tunnels) tunnel->close("stopping");
+}
+
+}  // namespace weft::proxy

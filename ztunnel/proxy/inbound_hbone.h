@@ -1,0 +1,43 @@
+// InboundHbone: tunnels that peers open to podIP:15008, and the CONNECT streams in them. Loop thread.
+// TLS with the pod's credentials → authority must be this pod → policy (401) → the application at podIP:port from a loopback source,
+// seeing the client's address (503) → 200 → relay. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "ztunnel/hbone/tunnel.h"
+#include "ztunnel/proxy/inbound.h"
+#include "ztunnel/proxy/pod_context.h"
+
+namespace weft::proxy {
+
+class InboundHbone final : public Server {
+ public:
+  explicit InboundHbone(PodContext& pod) : pod_(pod) {}
+
+  void serve(io::Socket socket) override { handle(pod_.scope, std::move(socket)); }
+  // GOAWAY on every tunnel: no new streams, those that run go on.
+  void drain();
+  // Ends every tunnel now.
+  void close();
+
+ private:
+  // One accepted tunnel; its streams share it.
+  struct Peer {
+    SocketAddress client, local;
+    std::shared_ptr<const mesh::Identity> identity;
+    std::shared_ptr<hbone::ServerTunnel> tunnel;
+  };
+
+  io::Spawned handle(io::Scope& scope, io::Socket socket);
+  io::Task<Result<void>> shake_hands(io::Socket socket, Live& live, Peer& peer, std::string& detail);
+  io::Spawned handle_stream(io::Scope& scope, hbone::IncomingStream incoming, std::shared_ptr<const Peer> peer);
+  io::Task<Result<io::Socket>> admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live, ConnectionRecord& record, std::string& baggage);
+
+  PodContext& pod_;
+  std::set<std::shared_ptr<hbone::ServerTunnel>> tunnels_;
+  bool draining_ = false;
+};
+
+}  // namespace weft::proxy

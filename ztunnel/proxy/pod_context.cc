@@ -1,0 +1,127 @@
+#include "ztunnel/proxy/pod_context.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "ztunnel/io/ops.h"
+#include "ztunnel/proxy/metrics.h"
+
+namespace weft::proxy {
+namespace {
+
+constexpr std::chrono::milliseconds kFullPause{20};  // between looks at a full loop, or after accept() ran out of something
+
+}  // namespace
+
+Live::Live(PodContext& pod) : stop(pod.loop()), pod_(pod), next_(pod.first_) {
+  if (next_ != nullptr) next_->prev_ = this;
+  pod.first_ = this;
+  if (++pod.live_count == 1) pod.quiet.clear();
+  ++pod.loop_context.connections;
+}
+
+Live::~Live() {
+  (prev_ != nullptr ? prev_->next_ : pod_.first_) = next_;
+  if (next_ != nullptr) next_->prev_ = prev_;
+  if (--pod_.live_count == 0) pod_.quiet.set();
+  --pod_.loop_context.connections;
+}
+
+void Live::cut() {
+  stop.set();
+  if (waits_on >= 0) pod_.loop().cancel(waits_on);
+}
+
+PodContext::PodContext(LoopContext& loop_context, pods::Pod pod)
+    : loop_context(loop_context), pod(std::move(pod)), snapshot_changed(loop_context.loop), quiet(loop_context.loop), engine_(loop_context.config.seed != 0 ? loop_context.config.seed : std::random_device()()) {
+  quiet.set();
+  random_ = [this](std::uint64_t bound) { return bound == 0 ? 0 : engine_() % bound; };
+}
+
+mesh::WorkloadPtr PodContext::self(const mesh::Snapshot& snapshot) const {
+  return snapshot.local_workload(pod.name, pod.ns, pod.service_account, config().node);
+}
+
+io::Task<Result<mesh::WorkloadPtr>> PodContext::wait_for_self() {
+  const auto deadline = loop().in(config().workload_wait);
+  for (;;) {
+    if (auto found = self(*snapshot())) co_return found;
+    auto changed = co_await snapshot_changed.wait(deadline);
+    if (!changed) co_return fail(Code::kTimedOut, "local workload");
+    if (stopping) co_return fail(Code::kDraining, "local workload");
+  }
+}
+
+bool PodContext::owns(const mesh::Workload* self, const IpAddress& ip) const {
+  if (std::ranges::find(pod.addresses, ip) != pod.addresses.end()) return true;
+  return self != nullptr && std::ranges::find(self->addresses, ip) != self->addresses.end();
+}
+
+void PodContext::judge_again() {
+  const auto now = snapshot();
+  const auto me = self(*now);
+  for (Live* live = first_; live != nullptr; live = live->next_) {
+    if (!live->judged || live->denied || !me) continue;
+    auto verdict = mesh::authorize(*now, *me, live->attributes);
+    if (verdict.allowed) continue;
+    live->denied = true;
+    live->verdict = std::move(verdict);
+    loop_context.metrics.policy_cuts.add(1);
+    live->cut();
+  }
+}
+
+void PodContext::cut_all() {
+  for (Live* live = first_; live != nullptr; live = live->next_) live->cut();
+}
+
+struct Listener::Shared {
+  io::Socket socket;
+  bool closed = false;
+};
+
+Listener::Listener(PodContext& pod, Fd fd, Server& server)
+    : loop_(pod.loop()), shared_(std::make_shared<Shared>(io::Socket(pod.loop(), std::move(fd)))) {
+  run(pod.scope, pod, shared_, server);
+}
+
+void Listener::close() {
+  if (shared_->closed) return;
+  shared_->closed = true;
+  if (shared_->socket.valid()) loop_.cancel(shared_->socket.get());
+}
+
+io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> shared, Server& server) {
+  auto& loop = pod.loop();
+  while (!shared->closed) {
+    if (pod.loop_context.connections >= pod.config().connections_max) {
+      pod.loop_context.metrics.accept_pauses.add(1);
+      co_await io::sleep_for(loop, kFullPause);
+      continue;
+    }
+    auto accepted = co_await io::accept(loop, shared->socket.get());
+    if (accepted) {
+      io::Socket socket(loop, std::move(*accepted));
+      if (shared->closed) socket.reset();
+      else server.serve(std::move(socket));
+      continue;
+    }
+    if (accepted.error().code != Code::kExhausted) break;  // cancelled, or the listener is broken
+    co_await io::sleep_for(loop, kFullPause);
+  }
+  shared->socket.close();
+}
+
+io::Task<Result<io::Socket>> connect_from_pod(PodContext& pod, SocketAddress address, Live& live, Deadline deadline) {
+  auto& context = pod.loop_context;
+  auto taken = co_await context.socket_source.take(pod.pod.uid, address.ip.is_v6(), false, deadline);
+  if (!taken) co_return std::unexpected(taken.error());
+  io::Socket socket(context.loop, std::move(*taken));
+  live.waits_on = socket.get();
+  auto connected = co_await io::connect(context.loop, socket.get(), address, deadline);
+  live.waits_on = -1;
+  if (!connected) co_return std::unexpected(connected.error());
+  co_return std::move(socket);
+}
+
+}  // namespace weft::proxy

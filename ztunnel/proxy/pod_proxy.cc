@@ -1,0 +1,67 @@
+#include "ztunnel/proxy/pod_proxy.h"
+
+#include "base/assert.h"
+
+namespace weft::proxy {
+
+PodProxy::PodProxy(LoopContext& context, pods::Pod pod)
+    : context_(context, std::move(pod)),
+      pool_(context, context_.pod, context_.scope),
+      outbound_(context_, pool_),
+      hbone_(context_),
+      plain_(context_),
+      dns_(context_) {}
+
+PodProxy::~PodProxy() { WEFT_ASSERT(context_.scope.live() == 0); }
+
+void PodProxy::open(Listeners& listeners, Fd fd, Server& server) {
+  if (fd) listeners.push_back(std::make_unique<Listener>(context_, std::move(fd), server));
+}
+
+void PodProxy::listen(pods::LoopSockets sockets) {
+  local_.clear();
+  remote_.clear();
+  dns_.close();
+  open(local_, std::move(sockets.outbound_v4), outbound_);
+  open(local_, std::move(sockets.outbound_v6), outbound_);
+  open(local_, std::move(sockets.inbound), plain_);
+  open(remote_, std::move(sockets.hbone), hbone_);
+  open(local_, std::move(sockets.dns_tcp_v4), dns_);
+  open(local_, std::move(sockets.dns_tcp_v6), dns_);
+  if (sockets.dns_udp_v4) dns_.serve_udp(std::move(sockets.dns_udp_v4));
+  if (sockets.dns_udp_v6) dns_.serve_udp(std::move(sockets.dns_udp_v6));
+}
+
+void PodProxy::on_snapshot() {
+  context_.judge_again();
+  context_.snapshot_changed.set();
+  context_.snapshot_changed.clear();
+}
+
+void PodProxy::leave() {
+  local_.clear();
+  dns_.close();
+}
+
+void PodProxy::drain() {
+  leave();
+  remote_.clear();
+  hbone_.drain();
+}
+
+io::Task<Result<void>> PodProxy::quiet(Deadline deadline) {
+  auto waited = co_await context_.quiet.wait(deadline);
+  co_return waited;
+}
+
+io::Task<void> PodProxy::stop() {
+  context_.stopping = true;
+  drain();
+  context_.cut_all();
+  pool_.close();
+  hbone_.close();
+  context_.snapshot_changed.set();
+  co_await context_.scope.join();
+}
+
+}  // namespace weft::proxy

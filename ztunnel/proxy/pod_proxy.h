@@ -1,0 +1,57 @@
+// PodProxy: everything of one pod on one loop. Loop thread.
+//
+//   serving ─leave→ HBONE only ─drain→ finishing ─stop→ gone
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/clock.h"
+#include "ztunnel/pods/link.h"
+#include "ztunnel/proxy/dns.h"
+#include "ztunnel/proxy/inbound_hbone.h"
+#include "ztunnel/proxy/inbound_plain.h"
+#include "ztunnel/proxy/outbound.h"
+#include "ztunnel/proxy/pod_context.h"
+#include "ztunnel/proxy/pool.h"
+
+namespace weft::proxy {
+
+class PodProxy {
+ public:
+  PodProxy(LoopContext& context, pods::Pod pod);
+  // REQUIRES: stop() returned.
+  ~PodProxy();
+  PodProxy(const PodProxy&) = delete;
+  PodProxy& operator=(const PodProxy&) = delete;
+
+  // Serves these listeners instead of the ones before; live connections go on.
+  void listen(pods::LoopSockets sockets);
+  void on_snapshot();
+
+  void leave();  // the pod left the mesh: only HBONE is still accepted
+  void drain();  // nothing is accepted; peers get GOAWAY
+  // Waits until no connection lives. Errors: kTimedOut.
+  io::Task<Result<void>> quiet(Deadline deadline);
+  void hurry() { context_.quiet.set(); }  // quiet() returns
+  // Resets what lives and joins everything; listeners close. Idempotent.
+  io::Task<void> stop();
+
+  std::size_t connections() const { return context_.live_count; }
+  std::size_t tunnels() const { return pool_.tunnels(); }
+
+ private:
+  using Listeners = std::vector<std::unique_ptr<Listener>>;
+  void open(Listeners& listeners, Fd fd, Server& server);
+
+  PodContext context_;
+  Pool pool_;
+  Outbound outbound_;
+  InboundHbone hbone_;
+  InboundPlain plain_;
+  Dns dns_;
+  Listeners local_;   // 15001, 15006, 15053
+  Listeners remote_;  // 15008
+};
+
+}  // namespace weft::proxy

@@ -20,7 +20,6 @@ static __always_inline struct weft_decision judge(struct bpf_sock_addr* ctx, con
       .ip = to->ip,
       .protocol = ctx->protocol,
       .socket_flags = stored ? stored->flags : 0,
-      .port_be = to->port_be,
   };
   question.to_dns = is_dns_server(to, question.pod);
   return weft_decide_outbound(&question);

@@ -91,8 +91,7 @@ struct weft_outbound {
   const __u8* ip;             /* of the destination, 16 bytes */
   __u32 protocol;             /* IPPROTO_*; MPTCP is 6 here */
   __u32 socket_flags;         /* weft_socket.flags, 0 without storage */
-  __u16 port_be;
-  __u16 to_dns; /* the destination is one of weft_dns_ips and the port 53 */
+  __u32 to_dns;               /* the destination is one of weft_dns_ips and the port 53 */
 };
 
 /* What becomes of a connect() or, with UDP, of a datagram. Whether the destination is a service, a pod or the world is ztunnel's question. */

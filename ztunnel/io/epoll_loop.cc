@@ -15,6 +15,7 @@ namespace weft::io {
 
 namespace {
 constexpr int kEventsPerWait = 256;
+constexpr int kPasses = 4;  // an operation that succeeds at once costs no epoll_wait
 
 int or_errno(ssize_t result) { return result >= 0 ? static_cast<int>(result) : -errno; }
 }  // namespace
@@ -30,7 +31,7 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::make(const LoopOptions& options) {
 }
 
 EpollLoop::EpollLoop(Fd epoll, Fd wake_fd, const LoopOptions& options)
-    : epoll_(std::move(epoll)), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
+    : Loop(kPasses), epoll_(std::move(epoll)), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
 
 void EpollLoop::submit(Op& op) {
   const int result = attempt(op);

@@ -6,7 +6,11 @@
 
 namespace weft::io {
 
-Loop::Loop() : now_(Clock::now()) {}
+namespace {
+constexpr int kResumesPerPass = 8;  // coroutines that only wake each other may not keep the loop from its I/O
+}
+
+Loop::Loop(int passes) : passes_(passes), now_(Clock::now()) {}
 
 Loop::~Loop() { WEFT_ASSERT(pending_ == 0); }
 
@@ -34,9 +38,12 @@ void Loop::post(std::move_only_function<void()> act) {
 
 bool Loop::turn() {
   run_posted();
-  submit_queued();
   expire_deadlines();
-  resume_ready();
+  for (int pass = 0; pass < passes_; ++pass) {
+    for (int i = 0; i < kResumesPerPass && !ready_.empty(); ++i) resume_ready();
+    submit_queued();
+    if (ready_.empty()) break;
+  }
   const bool busy = !queued_.empty() || !ready_.empty() || posted_any_.load(std::memory_order_acquire) ||
                     stopping_.load(std::memory_order_acquire);
   const bool alive = wait(busy ? now_ : timers_.next());

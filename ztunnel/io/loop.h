@@ -2,7 +2,7 @@
 // Implementations: UringLoop, EpollLoop (make_loop.h), SimLoop (sim_loop.h: seeded, virtual time). All pass one suite.
 // Thread: everything is called on the loop's thread (the one in run()) or before run(), but for stop() and post().
 //
-// A turn: posted acts → submit what was started → deadlines → resume what is ready → wait.
+// A turn: posted acts → deadlines → resume what is ready → submit what was started → wait.
 #pragma once
 
 #include <atomic>
@@ -66,7 +66,9 @@ class Loop {
   virtual BufferOwner& buffer_owner() = 0;
 
  protected:
-  Loop();
+  // `passes`: how often a turn may resume and submit before it looks for events. 1 when submit() only prepares: then no coroutine
+  // runs between an operation's preparation and the kernel's seeing it, and a descriptor cannot be closed in between.
+  explicit Loop(int passes);
 
   // --- what an implementation gives ---
   // The pending operations of `fd`; start() adds, complete() removes. The reference stays good while there are any.
@@ -98,6 +100,8 @@ class Loop {
   void expire_deadlines();
   void submit_queued();
   void resume_ready();
+
+  const int passes_;
 
   // Owned by the loop thread.
   Clock::time_point now_;

@@ -47,7 +47,7 @@ bool SimLoop::later(const Delivery& a, const Delivery& b) {
 }
 
 SimLoop::SimLoop(SimOptions options)
-    : options_(options), engine_(options.seed), next_fd_(kFirstFd), pool_(options.buffers, options.buffer_size, 0) {
+    : Loop(1), options_(options), engine_(options.seed), next_fd_(kFirstFd), pool_(options.buffers, options.buffer_size, 0) {
   set_now(Clock::time_point(std::chrono::hours(1)));  // the same morning for every run
 }
 

@@ -34,7 +34,7 @@ Result<std::unique_ptr<UringLoop>> UringLoop::make(const LoopOptions& options) {
 }
 
 UringLoop::UringLoop(Fd wake_fd, const LoopOptions& options)
-    : wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
+    : Loop(1), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
 
 Result<void> UringLoop::set_up() {
   io_uring_params params{};

@@ -194,22 +194,27 @@ TEST_P(Outbound, TwoPodsWithEqualTuplesDoNotMixUp) {
   const Fd other = bare_netns();
   ASSERT_TRUE(datapath_->set_pod(cookie_of(other), bpf::make_pod(IpAddress::parse("10.244.1.6"), IpAddress::parse("fd00:244:1::6"), kCaptureAll, 1)));
   const Ztunnel theirs = start_ztunnel(other);
-  const Fd& their_listener = form() == Form::kV6 ? theirs.outbound6 : theirs.outbound4;
-  constexpr std::uint16_t kSamePort = 43210;
-  Fd mine;
-  Fd their_app;
-  const auto dial = [&](const Fd& netns, std::uint16_t port) {
-    const InNetns here(netns);
-    Fd app = stream_socket(form());
-    EXPECT_EQ(bind_to(app, at(form() == Form::kV6 ? "::" : "0.0.0.0", kSamePort), form()), 0);
-    EXPECT_EQ(connect_to(app, {service().ip, port}, form()), 0);
-    return app;
-  };
-  mine = dial(pod_, 1111);
-  their_app = dial(other, 2222);
   const int level = form() == Form::kV6 ? SOL_IPV6 : SOL_IP;
-  EXPECT_EQ(original_of(accept_from(listener()), level), (SocketAddress{service().ip, 1111}.str()));
-  EXPECT_EQ(original_of(accept_from(their_listener), level), (SocketAddress{service().ip, 2222}.str()));
+  const SocketAddress source{*IpAddress::parse(form() == Form::kV6 ? "::1" : "127.0.0.1"), 43210};
+  Fd slow, first, mine;
+  {
+    const InNetns here(pod_);
+    ztunnel_ = {};
+    slow = listen_at({source.ip, WEFT_PORT_OUTBOUND}, 0);
+    first = stream_socket(form());  // fills the queue: the next SYN has to wait for its second try
+    ASSERT_EQ(connect_to(first, service(), form()), 0);
+    mine = stream_socket(form());
+    ASSERT_EQ(bind_to(mine, source, form()), 0);
+    start_connect(mine, {service().ip, 1111}, form());
+    ASSERT_EQ(entries_of("weft_flows"), 1u);
+  }
+  const InNetns there(other);
+  const Fd app = stream_socket(form());
+  ASSERT_EQ(bind_to(app, source, form()), 0);
+  ASSERT_EQ(connect_to(app, {service().ip, 2222}, form()), 0);
+  EXPECT_EQ(original_of(accept_from(form() == Form::kV6 ? theirs.outbound6 : theirs.outbound4), level), (SocketAddress{service().ip, 2222}.str()));
+  EXPECT_EQ(original_of(accept_from(slow), level), service().str());
+  EXPECT_EQ(original_of(accept_from(slow), level), (SocketAddress{service().ip, 1111}.str()));
 }
 
 TEST_P(Outbound, AnMptcpSocketIsCaptured) {
@@ -254,6 +259,20 @@ TEST_P(Outbound, UdpPasses) {
 }
 
 class OutboundDualStack : public World {};
+
+TEST_F(OutboundDualStack, AConnectionBelongsToTheCgroupThatOpenedItsListenerWhoeverAccepts) {
+  enrol_outbound();
+  const InNetns here(pod_);
+  const Fd app = stream_socket(Form::kV4);
+  const std::string outside = cgroup_.substr(0, cgroup_.rfind('/'));
+  write_file(outside + "/cgroup.procs", "0");
+  const int connected = connect_to(app, at(kService4, 8080), Form::kV4);
+  const Fd taken = accept_from(ztunnel_.outbound4);
+  const std::string original = original_of(taken, SOL_IP);
+  write_file(cgroup_ + "/cgroup.procs", "0");
+  EXPECT_EQ(connected, 0);
+  EXPECT_EQ(original, at(kService4, 8080).str());
+}
 
 TEST_F(OutboundDualStack, AV4ConnectionOnADualStackListenerHasItsOriginalDestinationAtBothLevels) {
   enrol_outbound();

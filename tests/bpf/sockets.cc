@@ -78,6 +78,13 @@ int connect_to(const Fd& fd, const SocketAddress& address, Form form) {
   return errno == EINPROGRESS ? -ETIMEDOUT : -errno;  // SO_SNDTIMEO ran out
 }
 
+void start_connect(const Fd& fd, const SocketAddress& address, Form form) {
+  const int flags = fcntl(fd.get(), F_GETFL);
+  fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK);
+  connect_to(fd, address, form);
+  fcntl(fd.get(), F_SETFL, flags);
+}
+
 Fd accept_from(const Fd& listener, SocketAddress* peer, int wait_ms) {
   pollfd wait{.fd = listener.get(), .events = POLLIN};
   if (poll(&wait, 1, wait_ms) != 1) return {};

@@ -32,6 +32,8 @@ Fd datagram_at(const SocketAddress& address);
 
 // Blocking connect bounded by kWaitMs; 0 or -errno (-ETIMEDOUT).
 int connect_to(const Fd& fd, const SocketAddress& address, Form form);
+// Starts a connect and does not wait for it.
+void start_connect(const Fd& fd, const SocketAddress& address, Form form);
 // Invalid when nothing came within `wait_ms`. `peer` is what accept() itself said.
 Fd accept_from(const Fd& listener, SocketAddress* peer = nullptr, int wait_ms = kWaitMs);
 

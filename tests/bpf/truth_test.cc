@@ -44,23 +44,26 @@ TEST_P(Client, AcceptAndGetpeernameShowTheTrueClient) {
   EXPECT_EQ(entries_of("weft_flows"), 0u);
 }
 
-TEST_P(Client, ThePortTheApplicationReusesTowardsAnotherAddressDoesNotTakeTheClientsPlace) {
+TEST_P(Client, APortThatTheApplicationUsesTowardsAnotherAddressDoesNotTakeTheClientsPlace) {
   enrol_outbound();
   const InNetns here(pod_);
-  // The entry of a dial that nobody accepts yet stays while an application's own connection has the same source and port.
-  const char* loopback = v6() ? "::1" : "127.0.0.1";
-  const Fd app = listen_at(at(v6() ? "::1" : "127.0.0.1", 8080));
-  const Fd own = stream_socket(wire());
+  const SocketAddress source = at(v6() ? "::1" : "127.0.0.1", 41000);
+  const Fd pod_server = listen_at(server_address(), 0);
+  const Fd loopback_server = listen_at({source.ip, 8080});
+  const Fd first = stream_socket(wire());  // fills the queue: the dial's SYN has to wait for its second try
+  ASSERT_EQ(connect_to(first, server_address(), wire()), 0);
   const Fd dial = ztunnel_dial_socket(wire(), client());
-  const int on = 1;
-  setsockopt(own.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  setsockopt(dial.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  ASSERT_EQ(bind_to(dial, at(loopback, 41000), wire()), 0);
-  ASSERT_EQ(bind_to(own, at(loopback, 41000), wire()), 0);
-  const Fd pod_server = listen_at(server_address());
-  ASSERT_EQ(connect_to(dial, server_address(), wire()), 0);
-  ASSERT_EQ(connect_to(own, at(loopback, 8080), wire()), 0);
-  EXPECT_EQ(peer_of(accept_from(app)), at(loopback, 41000).str());
+  const Fd own = stream_socket(wire());
+  for (const Fd* fd : {&dial, &own}) {
+    const int on = 1;
+    setsockopt(fd->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    ASSERT_EQ(bind_to(*fd, source, wire()), 0);
+  }
+  start_connect(dial, server_address(), wire());
+  ASSERT_EQ(entries_of("weft_flows"), 1u);
+  ASSERT_EQ(connect_to(own, {source.ip, 8080}, wire()), 0);
+  EXPECT_EQ(peer_of(accept_from(loopback_server)), source.str());
+  EXPECT_EQ(peer_of(accept_from(pod_server)), local_of(first));
   EXPECT_EQ(peer_of(accept_from(pod_server)), client().str());
 }
 

@@ -21,9 +21,8 @@
 #define SO_ORIGINAL_DST 80 /* also IP6T_SO_ORIGINAL_DST */
 #define ECONNREFUSED 111
 
-/* Set before load by the loader's probe; the verifier never looks behind a false one. */
+/* Set before load by the loader's probe; the verifier removes what is behind a false one. */
 const volatile __u8 weft_has_set_retval = 1; /* bpf_set_retval, Linux 5.18: before it a refusal reads EPERM */
-const volatile __u8 weft_has_mptcp = 1;      /* bpf_skc_to_mptcp_sock, Linux 5.19: before it an MPTCP client sees loopback as its peer */
 
 /* Context fields are read and written one by one: the compiler would fuse neighbours, or compute an address and access through it, both
  * of which the verifier refuses. */

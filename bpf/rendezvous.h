@@ -55,17 +55,6 @@ static __always_inline void flow_key(struct weft_flow_key* key, struct bpf_sock_
   }
 }
 
-/* The hooks of connect() and TCP see an MPTCP connection's subflow, the application's own calls its MPTCP socket: that one has to know too. */
-static __always_inline void tell_mptcp(struct bpf_sock* subflow, const struct weft_socket* stored) {
-  struct mptcp_sock* whole;
-  struct weft_socket* copy;
-
-  if (!weft_has_mptcp || !subflow) return;
-  whole = bpf_skc_to_mptcp_sock(subflow);
-  copy = whole ? bpf_sk_storage_get(&weft_sockets, whole, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
-  if (copy) *copy = *stored;
-}
-
 static __always_inline void publish(struct bpf_sock_ops* ctx) {
   struct weft_socket* stored = socket_of(ctx->sk);
   struct weft_flow_key key;
@@ -73,7 +62,6 @@ static __always_inline void publish(struct bpf_sock_ops* ctx) {
 
   if (!stored || !(stored->flags & (WEFT_SOCKET_CAPTURED | WEFT_SOCKET_CLIENT))) return;
   entry.remote = stored->remote;
-  if (stored->flags & WEFT_SOCKET_CAPTURED) tell_mptcp(ctx->sk, stored);
   entry.flags = stored->flags & WEFT_SOCKET_CAPTURED ? WEFT_SOCKET_ORIGINAL : WEFT_SOCKET_PEER;
   flow_key(&key, ctx, 1);
   /* First the promise to remove, then the entry. */

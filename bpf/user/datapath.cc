@@ -115,7 +115,6 @@ Parsed<Datapath> Datapath::open(const Options& options) {
   state->skeleton.reset(weft_capture_bpf__open());
   if (!state->skeleton) return problem(fmt::format("open the BPF object: {}", std::strerror(errno)));
   state->skeleton->rodata->weft_has_set_retval = has_set_retval();
-  state->skeleton->rodata->weft_has_mptcp = has_mptcp_socket();
 
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, state->skeleton->obj) {

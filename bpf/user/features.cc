@@ -20,12 +20,9 @@ Feature helper(std::string_view name, std::string_view needed_for, std::string_v
   return {name, needed_for, since, required, libbpf_probe_bpf_helper(type, id, nullptr) == 1};
 }
 
-bool has_helper(bpf_prog_type type, bpf_func_id id) { return libbpf_probe_bpf_helper(type, id, nullptr) == 1; }
-
 }  // namespace
 
-bool has_set_retval() { return has_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval); }
-bool has_mptcp_socket() { return has_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_skc_to_mptcp_sock); }
+bool has_set_retval() { return libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nullptr) == 1; }
 
 std::vector<Feature> probe_features() {
   // Without a privilege every probe would print a warning of its own; the report says it once.
@@ -42,8 +39,6 @@ std::vector<Feature> probe_features() {
       helper("netns cookie in sockops", "telling pods apart", "5.15", true, BPF_PROG_TYPE_SOCK_OPS, BPF_FUNC_get_netns_cookie),
       helper("return value of cgroup hooks", "refusals that read ECONNREFUSED, not EPERM", "5.18", false,
              BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval),
-      helper("MPTCP sockets in sockops", "true peer addresses for MPTCP clients", "5.19", false, BPF_PROG_TYPE_SOCK_OPS,
-             BPF_FUNC_skc_to_mptcp_sock),
   };
   libbpf_set_print(print_before);
   return features;

@@ -21,8 +21,7 @@ std::vector<Feature> probe_features();
 // One line a feature, for people: "ok       sk_lookup program (inbound capture)" / "MISSING  … needs Linux 5.9, this is 5.4.0".
 std::string report(const std::vector<Feature>& features);
 
-// The two features that the programs can do without.
-bool has_set_retval();    // a refused connect() reads ECONNREFUSED (5.18)
-bool has_mptcp_socket();  // MPTCP clients see their true peer (5.19)
+// bpf_set_retval for cgroup hooks (5.18), the one feature that the programs are built around.
+bool has_set_retval();
 
 }  // namespace weft::bpf

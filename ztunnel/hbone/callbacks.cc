@@ -179,9 +179,20 @@ int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, 
   return NGHTTP2_ERR_PAUSE;
 }
 
-int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+// After a refusal the request is not over, and nobody will read it: let the peer stop (RFC 9113 §8.1). Not earlier: nghttp2 drops
+// what is queued for a stream once RST_STREAM is.
+void stop_refused(nghttp2_session* session, StreamId id) {
+  if (nghttp2_session_get_stream_remote_close(session, id) == 0) {
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
+  }
+}
+
+int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) {
   Parts& parts = parts_of(user);
-  if (frame->hd.type == NGHTTP2_HEADERS) forget_unsent(parts, frame->hd.stream_id);
+  if (frame->hd.type == NGHTTP2_HEADERS) {
+    forget_unsent(parts, frame->hd.stream_id);
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) stop_refused(session, frame->hd.stream_id);
+  }
   if (frame->hd.type == NGHTTP2_GOAWAY) {
     parts.goaway_sent = true;
     if (frame->goaway.error_code != NGHTTP2_NO_ERROR) parts.trouble = nghttp2_http2_strerror(frame->goaway.error_code);

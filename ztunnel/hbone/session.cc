@@ -134,10 +134,7 @@ Result<void> Session::respond(StreamId id, const ConnectResponse& response, Outb
 bool submit_refusal(nghttp2_session* session, StreamId id, int status) {
   const std::string text = std::to_string(status);
   const nghttp2_nv head = field(":status", text);
-  if (nghttp2_submit_response(session, id, &head, 1, nullptr) != 0) return false;
-  // The request is not over, and nobody will read it: let the peer stop (RFC 9113 §8.1).
-  nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
-  return true;
+  return nghttp2_submit_response(session, id, &head, 1, nullptr) == 0;
 }
 
 void Session::refuse(StreamId id, int status) { submit_refusal(parts_->session, id, status); }

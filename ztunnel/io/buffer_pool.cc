@@ -22,15 +22,15 @@ BufferPool::~BufferPool() {
   ::munmap(memory_, std::size_t{count_} * size_);
 }
 
-BufferPool::Piece BufferPool::take() {
-  if (free_.empty()) return spill();
+BufferPool::Piece BufferPool::take(bool held) {
+  if (free_.empty()) return spill(held);
   const std::uint32_t id = free_.back();
   free_.pop_back();
   return {at(id), id, size_};
 }
 
-BufferPool::Piece BufferPool::spill() {
-  if (spilled_ + kSpillSize > spill_max_) return {};
+BufferPool::Piece BufferPool::spill(bool held) {
+  if (spill_room(held) == 0) return {};
   auto* base = static_cast<std::byte*>(std::malloc(kSpillSize));
   if (base == nullptr) return {};
   spilled_ += kSpillSize;

@@ -1,5 +1,5 @@
 // BufferPool: the memory behind recv_buffer. One mapping of `count` buffers (touched only when used), then heap buffers of 16 KiB
-// up to `spill_max` bytes, then nothing. Thread: the loop's.
+// up to `spill_max` bytes for those who hold them and twice that for those who do not, then nothing. Thread: the loop's.
 #pragma once
 
 #include <cstddef>
@@ -24,16 +24,19 @@ class BufferPool {
   BufferPool& operator=(const BufferPool&) = delete;
   ~BufferPool();
 
-  Piece take();  // from the mapping (the one used last: it is in the cache), else from the heap
-  Piece spill();
+  Piece take(bool held);  // from the mapping (the one used last: it is in the cache), else from the heap
+  Piece spill(bool held);
   void put(std::byte* base, std::uint32_t id);
 
   std::uint32_t count() const { return count_; }
   std::uint32_t size() const { return size_; }
   std::byte* at(std::uint32_t id) const { return memory_ + std::size_t{id} * size_; }
   // How many takes would succeed now.
-  std::size_t available() const { return free_.size() + spill_room(); }
-  std::size_t spill_room() const { return (spill_max_ - spilled_) / kSpillSize; }
+  std::size_t available(bool held) const { return free_.size() + spill_room(held); }
+  std::size_t spill_room(bool held) const {
+    const std::size_t most = held ? spill_max_ : 2 * spill_max_;
+    return spilled_ >= most ? 0 : (most - spilled_) / kSpillSize;
+  }
 
  private:
   // Set once.

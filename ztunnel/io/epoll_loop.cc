@@ -87,10 +87,9 @@ int EpollLoop::try_connect(Op& op) {
 }
 
 int EpollLoop::try_receive_buffer(Op& op) {
-  const BufferPool::Piece piece = pool_.take();
+  const BufferPool::Piece piece = pool_.take(op.held_);
   if (piece.base == nullptr) {
-    op.parked_ = true;
-    starved_.push_back(op);
+    park(op);
     return -EAGAIN;
   }
   const int result = or_errno(::recv(op.fd_, piece.base, piece.size, MSG_DONTWAIT));
@@ -132,17 +131,14 @@ void EpollLoop::await_edge(Op& op) {
 }
 
 void EpollLoop::abort(Op& op) {
-  if (op.parked_) {
-    op.parked_ = false;
-    starved_.remove(op);
-  }
+  if (op.parked_) leave_park(op);
   complete(op, -ECANCELED);
 }
 
 bool EpollLoop::wait(Clock::time_point until) {
   std::array<epoll_event, kEventsPerWait> events;
   timespec wait{};
-  if (wake_starved()) until = now();
+  if (wake_parked()) until = now();
   const bool forever = until == Clock::time_point::max();
   if (!forever && until > now()) {
     const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(until - Clock::now()).count();
@@ -194,19 +190,12 @@ void EpollLoop::reset(Fd fd) {
   close(std::move(fd));
 }
 
-void EpollLoop::give_back(std::byte* base, std::uint32_t id) {
-  pool_.put(base, id);
-}
+void EpollLoop::give_back(std::byte* base, std::uint32_t id) { pool_.put(base, id); }
 
-bool EpollLoop::wake_starved() {
-  bool woken = false;
-  for (std::size_t room = pool_.available(); room > 0 && !starved_.empty(); --room) {
-    Op& op = *starved_.pop_front();
-    op.parked_ = false;
-    requeue(op);
-    woken = true;
-  }
-  return woken;
+bool EpollLoop::wake_parked() {
+  const bool brief = requeue_parked(false, pool_.available(false));
+  const bool held = requeue_parked(true, pool_.available(true));
+  return brief || held;
 }
 
 }  // namespace weft::io

@@ -50,13 +50,12 @@ class EpollLoop final : public Loop, public BufferOwner {
   void await_edge(Op& op);
   void on_edge(int fd, std::uint32_t events);
   void make_nonblocking(int fd);
-  bool wake_starved();
+  bool wake_parked();
 
   Fd epoll_;
   Fd wake_;
   FdTable<Entry> entries_;
   BufferPool pool_;
-  OpList starved_;  // kReceiveBuffer without a buffer
 };
 
 }  // namespace weft::io

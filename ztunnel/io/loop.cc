@@ -115,6 +115,27 @@ void Loop::requeue(Op& op) {
   queued_.push_back(op);
 }
 
+void Loop::park(Op& op) {
+  op.parked_ = true;
+  parked_[op.held_].push_back(op);
+}
+
+void Loop::leave_park(Op& op) {
+  op.parked_ = false;
+  parked_[op.held_].remove(op);
+}
+
+bool Loop::requeue_parked(bool held, std::size_t room) {
+  bool any = false;
+  for (; room > 0 && !parked_[held].empty(); --room) {
+    Op& op = *parked_[held].pop_front();
+    op.parked_ = false;
+    requeue(op);
+    any = true;
+  }
+  return any;
+}
+
 void Loop::cancel(int fd) {
   Op* next = nullptr;
   for (Op* op = chain_of(fd).first(); op != nullptr; op = next) {

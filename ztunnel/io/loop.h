@@ -25,7 +25,9 @@ class BufferOwner;
 struct LoopOptions {
   std::uint32_t buffers = 64;                     // in the pool that recv_buffer borrows from; a power of two
   std::uint32_t buffer_size = 64 * 1024;          // bytes each
-  std::size_t spill_max = std::size_t{64} << 20;  // bytes of heap buffers when the pool is empty; past it reads pause
+  // Bytes of heap buffers when the pool is empty. Past it, readers that hold what they get (Claim::kHeld) pause; the others, who
+  // give it back at once, may take as much again, so that a tunnel can always be read and what is held can drain.
+  std::size_t spill_max = std::size_t{64} << 20;
 };
 
 class Loop {
@@ -89,6 +91,10 @@ class Loop {
   // --- what it may use ---
   void complete(Op& op, std::int32_t result);  // kQueued, kFlying → kReady
   void requeue(Op& op);                        // kFlying → kQueued: submitted again, in the next turn
+  // Readers without a buffer: parked until there is room for one of their claim.
+  void park(Op& op);
+  void leave_park(Op& op);
+  bool requeue_parked(bool held, std::size_t room);  // at most `room` of them; true if there were any
   void set_now(Clock::time_point now) { now_ = now; }
 
  private:
@@ -108,6 +114,7 @@ class Loop {
   OpList queued_;
   OpList ready_;
   TimerHeap timers_;
+  OpList parked_[2];  // [held]
   std::size_t pending_ = 0;
 
   // Any thread.

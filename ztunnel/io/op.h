@@ -64,6 +64,7 @@ class Op {
   State state_ = State::kNew;
   bool timed_out_ = false;  // the deadline passed while it was pending
   bool cancelled_ = false;
+  bool held_ = false;    // kReceiveBuffer: Claim::kHeld
   bool parked_ = false;  // kReceiveBuffer: waits for a buffer
   bool poll_first_ = false;  // the kernel was told to wait for bytes before it takes a buffer
 

@@ -49,9 +49,14 @@ class [[nodiscard]] ReceiveOp final : public Op {
   ReceiveOp(Loop& loop, int fd, std::span<std::byte> into, Deadline deadline);
   Result<std::size_t> await_resume() const;
 };
+// What a reader does with a buffer: gives it back in the same turn, or keeps it while it waits for a slow writer (a relay).
+enum class Claim : std::uint8_t { kBrief, kHeld };
+
 class [[nodiscard]] ReceiveBufferOp final : public Op {
  public:
-  ReceiveBufferOp(Loop& loop, int fd, Deadline deadline) : Op(loop, Kind::kReceiveBuffer, fd, deadline) {}
+  ReceiveBufferOp(Loop& loop, int fd, Deadline deadline, Claim claim) : Op(loop, Kind::kReceiveBuffer, fd, deadline) {
+    held_ = claim == Claim::kHeld;
+  }
   Result<Buffer> await_resume() const;
 };
 class [[nodiscard]] SendOp final : public Op {
@@ -92,8 +97,9 @@ inline ReceiveOp recv_some(Loop& loop, int fd, std::span<std::byte> into, Deadli
   return {loop, fd, into, deadline};
 }
 // As recv_some, into a buffer of the loop that is chosen when bytes are there: an idle connection holds no memory. Empty at the end.
-inline ReceiveBufferOp recv_buffer(Loop& loop, int fd, Deadline deadline = Deadline::never()) {
-  return {loop, fd, deadline};
+// When buffers run out (LoopOptions::spill_max), the operation waits for one.
+inline ReceiveBufferOp recv_buffer(Loop& loop, int fd, Deadline deadline = Deadline::never(), Claim claim = Claim::kBrief) {
+  return {loop, fd, deadline, claim};
 }
 // All of `bytes`, or an error; how much went out before an error is not said.
 inline SendOp send_all(Loop& loop, int fd, std::span<const std::byte> bytes, Deadline deadline = Deadline::never()) {

@@ -239,10 +239,9 @@ int SimLoop::try_receive(std::byte* into, std::size_t size, SimSocket& socket) {
 }
 
 int SimLoop::try_receive_buffer(Op& op, SimSocket& socket) {
-  const BufferPool::Piece piece = pool_.take();
+  const BufferPool::Piece piece = pool_.take(op.held_);
   if (piece.base == nullptr) {
-    op.parked_ = true;
-    starved_.push_back(op);
+    park(op);
     return -EAGAIN;
   }
   const int result = try_receive(piece.base, piece.size, socket);
@@ -278,10 +277,7 @@ int SimLoop::try_send(Op& op, SimSocket& socket) {
 }
 
 void SimLoop::abort(Op& op) {
-  if (op.parked_) {
-    op.parked_ = false;
-    starved_.remove(op);
-  }
+  if (op.parked_) leave_park(op);
   complete(op, -ECANCELED);
 }
 
@@ -297,15 +293,10 @@ void SimLoop::give_back(std::byte* base, std::uint32_t id) {
   --lent_;
 }
 
-bool SimLoop::wake_starved() {
-  bool woken = false;
-  for (std::size_t room = pool_.available(); room > 0 && !starved_.empty(); --room) {
-    Op& op = *starved_.pop_front();
-    op.parked_ = false;
-    requeue(op);
-    woken = true;
-  }
-  return woken;
+bool SimLoop::wake_parked() {
+  const bool brief = requeue_parked(false, pool_.available(false));
+  const bool held = requeue_parked(true, pool_.available(true));
+  return brief || held;
 }
 
 // --- the network ---
@@ -326,7 +317,7 @@ void SimLoop::send_to_peer(SimSocket& from, Delivery delivery) {
 }
 
 bool SimLoop::wait(Clock::time_point until) {
-  if (wake_starved()) until = now();
+  if (wake_parked()) until = now();
   if (until > now()) {
     if (deliveries_.empty() && until == Clock::time_point::max()) return false;
     const auto next = deliveries_.empty() ? until : std::min(until, deliveries_.front().when);

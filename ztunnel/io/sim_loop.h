@@ -89,7 +89,7 @@ class SimLoop final : public Loop, public BufferOwner {
   // `running` is the operation that is being tried now: it sees the change by itself.
   void break_connection(SimSocket& socket, const Op* running);
   void wake_ops(SimSocket& socket, const Op* running = nullptr);
-  bool wake_starved();
+  bool wake_parked();
 
   SimOptions options_;
   std::mt19937_64 engine_;
@@ -101,7 +101,6 @@ class SimLoop final : public Loop, public BufferOwner {
   std::vector<Delivery> deliveries_;  // a heap, earliest first
   BufferPool pool_;
   std::size_t lent_ = 0;
-  OpList starved_;
 };
 
 }  // namespace weft::io

@@ -148,8 +148,7 @@ void UringLoop::prepare_send(io_uring_sqe* sqe, Op& op) {
 // The cancellation itself says nothing; the operation's own completion does.
 void UringLoop::abort(Op& op) {
   if (op.parked_) {
-    op.parked_ = false;
-    starved_.remove(op);
+    leave_park(op);
     complete(op, -ECANCELED);
     return;
   }
@@ -160,7 +159,7 @@ void UringLoop::abort(Op& op) {
 
 bool UringLoop::wait(Clock::time_point until) {
   io_uring_cqe* first = nullptr;
-  if (wake_starved()) until = now();
+  if (wake_parked()) until = now();
   if (until <= now()) {
     ::io_uring_submit_and_get_events(&ring_);
   } else if (until == Clock::time_point::max()) {
@@ -244,7 +243,7 @@ void UringLoop::on_no_buffer(Op& op) {
     entries_[op.fd_].drained = true;
     return requeue(op);
   }
-  const BufferPool::Piece piece = pool_.spill();
+  const BufferPool::Piece piece = pool_.spill(op.held_);
   if (piece.base != nullptr) {
     op.data_ = piece.base;
     op.size_ = piece.size;
@@ -252,8 +251,7 @@ void UringLoop::on_no_buffer(Op& op) {
     requeue(op);
     return;
   }
-  op.parked_ = true;
-  starved_.push_back(op);
+  park(op);
 }
 
 void UringLoop::provide(std::uint32_t id) {
@@ -271,15 +269,10 @@ void UringLoop::give_back(std::byte* base, std::uint32_t id) {
   }
 }
 
-bool UringLoop::wake_starved() {
-  bool woken = false;
-  for (std::size_t room = pool_.count() - lent_ + pool_.spill_room(); room > 0 && !starved_.empty(); --room) {
-    Op& op = *starved_.pop_front();
-    op.parked_ = false;
-    requeue(op);
-    woken = true;
-  }
-  return woken;
+bool UringLoop::wake_parked() {
+  const bool brief = requeue_parked(false, pool_.count() - lent_ + pool_.spill_room(false));
+  const bool held = requeue_parked(true, pool_.count() - lent_ + pool_.spill_room(true));
+  return brief || held;
 }
 
 void UringLoop::wake() { signal_eventfd(wake_.get()); }

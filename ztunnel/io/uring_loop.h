@@ -54,7 +54,7 @@ class UringLoop final : public Loop, public BufferOwner {
   void on_received_buffer(Op& op, const io_uring_cqe& cqe);
   void on_no_buffer(Op& op);
   void provide(std::uint32_t id);
-  bool wake_starved();
+  bool wake_parked();
 
   io_uring ring_{};
   io_uring_buf_ring* buffer_ring_ = nullptr;
@@ -64,7 +64,6 @@ class UringLoop final : public Loop, public BufferOwner {
   FdTable<Entry> entries_;
   BufferPool pool_;
   std::size_t lent_ = 0;  // buffers of the ring that somebody holds
-  OpList starved_;
 };
 
 }  // namespace weft::io

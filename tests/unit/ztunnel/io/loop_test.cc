@@ -150,7 +150,13 @@ TYPED_TEST(KernelLoop, ADescriptorNumberThatIsUsedAgainIsANewSocket) {
   }
 }
 
-Task<void> spill(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs) {
+Task<void> brief_read(Loop& loop, int from, int to) {
+  auto sent = co_await send_all(loop, from, as_bytes("brief"), loop.in(5s));
+  EXPECT_TRUE(sent.has_value());
+  auto got = co_await recv_buffer(loop, to, loop.in(5s));
+  EXPECT_TRUE(got.has_value() && as_text(got->bytes()) == "brief");
+}
+Task<void> spill(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs, int from, int to) {
   Scope scope;
   Event release(loop);
   int held = 0;
@@ -162,22 +168,55 @@ Task<void> spill(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs) {
   }
   co_await sleep_for(loop, 50ms);
   EXPECT_EQ(held, 2 + 4);  // two buffers, four on the heap; the rest waits
+  co_await brief_read(loop, from, to);  // a brief reader is served all the while
   release.set();
   co_await scope.join();
   EXPECT_EQ(held, static_cast<int>(pairs.size()));
 }
-TYPED_TEST(KernelLoop, AnEmptyPoolSpillsToTheHeapUpToItsMaximum) {
+TYPED_TEST(KernelLoop, AnEmptyPoolSpillsUpToItsMaximumAndStillServesBriefReaders) {
   const LoopOptions options{.buffers = 2, .buffer_size = 64 * 1024, .spill_max = 4 * 16 * 1024};
   const bool uring = std::string(this->net_.loop().name()) == "io_uring";
   auto loop = uring ? make_uring_loop(options) : make_epoll_loop(options);
   ASSERT_TRUE(loop.has_value());
   std::vector<std::pair<Fd, Fd>> pairs;
   for (int i = 0; i < 20; ++i) pairs.push_back(this->net_.pair());
-  run_until_done(**loop, spill(**loop, pairs));
+  auto [from, to] = this->net_.pair();
+  run_until_done(**loop, spill(**loop, pairs, from.get(), to.get()));
+  (*loop)->close(std::move(from));
+  (*loop)->close(std::move(to));
   for (auto& [a, b] : pairs) {
     (*loop)->close(std::move(a));
     (*loop)->close(std::move(b));
   }
+}
+
+// A receive is started and its descriptor closed before the loop gets to the kernel; the number belongs to a new socket at once.
+Task<void> reuse_in_one_turn(Loop& loop, Fd old, Fd& fresh, const SocketAddress& address, int listener) {
+  const int number = old.get();
+  Scope scope;
+  int cancelled = 0;
+  wait_for_cancel(scope, loop, number, cancelled);
+  loop.close(std::move(old));
+  fresh = tcp_socket();
+  EXPECT_EQ(fresh.get(), number);
+  std::string heard;
+  serve_one(scope, loop, listener, heard);
+  auto connected = co_await connect(loop, number, address, loop.in(5s));
+  EXPECT_TRUE(connected.has_value());
+  auto sent = co_await send_all(loop, number, as_bytes("ping"), loop.in(5s));
+  EXPECT_TRUE(sent.has_value());
+  auto got = co_await read_exactly(loop, number, 4);
+  EXPECT_EQ(got.value_or("?"), "pong");
+  co_await scope.join();
+  EXPECT_EQ(cancelled, 1);
+}
+TYPED_TEST(KernelLoop, AClosedDescriptorsOperationNeverTouchesTheNextSocketOfThatNumber) {
+  auto [a, b] = this->net_.pair();
+  SocketAddress address;
+  Fd listener = this->net_.listen(address);
+  Fd fresh;
+  run_until_done(this->net_.loop(), reuse_in_one_turn(this->net_.loop(), std::move(a), fresh, address, listener.get()));
+  for (Fd* fd : {&b, &listener, &fresh}) this->net_.loop().close(std::move(*fd));
 }
 
 TEST(MakeLoop, AutoAlwaysGivesALoop) {

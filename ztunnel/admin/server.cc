@@ -1,0 +1,125 @@
+#include "ztunnel/admin/server.h"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "base/assert.h"
+#include "ztunnel/io/loop.h"
+#include "ztunnel/io/ops.h"
+
+namespace weft::admin {
+namespace {
+constexpr auto kRequestWait = std::chrono::seconds(5);
+constexpr auto kResponseWait = std::chrono::seconds(10);
+constexpr auto kBusyPause = std::chrono::milliseconds(50);
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const SocketAddress& address) {
+  Fd listener(::socket(address.ip.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener) return fail(Code::kSystem, "socket", errno);
+  const int on = 1;
+  ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_storage raw{};
+  socklen_t length = address.to_sockaddr(raw);
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&raw), length) != 0) return fail(Code::kSystem, "bind", errno);
+  if (::listen(listener.get(), 64) != 0) return fail(Code::kSystem, "listen", errno);
+  length = sizeof(raw);
+  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&raw), &length);
+  const auto bound = SocketAddress::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
+  return std::unique_ptr<Server>(new Server(loop, std::move(listener), bound.value_or(address)));
+}
+
+Server::Server(io::Loop& loop, Fd listener, SocketAddress address)
+    : loop_(loop), listener_(std::move(listener)), address_(address) {}
+
+Server::~Server() { WEFT_ASSERT(open_.empty()); }
+
+void Server::route(std::string method, std::string path, Handler handler) {
+  routes_[{std::move(path), std::move(method)}] = std::move(handler);
+}
+
+io::Task<void> Server::run() {
+  io::Scope connections;
+  while (!stopping_) {
+    auto accepted = co_await io::accept(loop_, listener_.get());
+    if (stopping_) break;
+    if (!accepted) {
+      co_await io::sleep_for(loop_, kBusyPause);  // out of descriptors: they come back
+      continue;
+    }
+    if (open_.size() >= kConnectionsMax) {
+      loop_.close(*std::move(accepted));
+      continue;
+    }
+    serve(connections, *std::move(accepted));
+  }
+  for (const int fd : open_) loop_.cancel(fd);
+  co_await connections.join();
+  loop_.close(std::move(listener_));
+}
+
+void Server::stop() {
+  stopping_ = true;
+  if (listener_) loop_.cancel(listener_.get());
+}
+
+io::Task<Result<HttpRequest>> Server::read_request(int connection, std::string& refusal) {
+  const Deadline deadline = loop_.in(kRequestWait);
+  std::string bytes;
+  std::size_t head = std::string::npos;
+  std::array<std::byte, 4096> block;
+  HttpRequest request;
+  for (;;) {
+    if (head == std::string::npos) {
+      head = bytes.find("\r\n\r\n");
+      if (head != std::string::npos) {
+        auto parsed = parse_head(std::string_view(bytes).substr(0, head + 4));
+        if (!parsed) {
+          refusal = parsed.error().text;
+          co_return fail(Code::kMalformed, "http");
+        }
+        request = *std::move(parsed);
+      } else if (bytes.size() > kHeadMax) {
+        refusal = "a request head that is too long";
+        co_return fail(Code::kMalformed, "http");
+      }
+    }
+    if (head != std::string::npos && bytes.size() >= head + 4 + request.content_length) break;
+    auto got = co_await io::recv_some(loop_, connection, block, deadline);
+    if (!got) co_return std::unexpected(got.error());
+    if (*got == 0) co_return fail(Code::kClosed, "http");
+    bytes.append(reinterpret_cast<const char*>(block.data()), *got);
+  }
+  request.body = bytes.substr(head + 4, request.content_length);
+  co_return request;
+}
+
+io::Spawned Server::serve(io::Scope&, Fd connection) {
+  const int fd = connection.get();
+  open_.insert(fd);
+  std::string refusal;
+  auto request = co_await read_request(fd, refusal);
+  if (request || !refusal.empty()) {
+    const auto response = request ? answer(*request) : HttpResponse{.status = 400, .body = refusal + "\n"};
+    const std::string bytes = format_response(response, request && request->method == "HEAD");
+    const auto view = std::as_bytes(std::span(bytes));
+    const auto sent = co_await io::send_all(loop_, fd, view, loop_.in(kResponseWait));
+    if (sent) loop_.shutdown_write(fd);
+  }
+  open_.erase(fd);
+  loop_.close(std::move(connection));
+}
+
+HttpResponse Server::answer(const HttpRequest& request) const {
+  const auto& method = request.method == "HEAD" ? std::string("GET") : request.method;
+  const auto it = routes_.find({request.path, method});
+  if (it != routes_.end()) return it->second(request);
+  const auto other = routes_.lower_bound({request.path, ""});
+  if (other != routes_.end() && other->first.first == request.path) {
+    return {.status = 405, .body = "use " + other->first.second + "\n"};
+  }
+  return {.status = 404, .body = "not found\n"};
+}
+
+}  // namespace weft::admin

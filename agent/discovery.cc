@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fstream>
 #include <functional>
+#include <utility>
 
 #ifndef NSFS_MAGIC
 #define NSFS_MAGIC 0x6e736673
@@ -43,45 +44,53 @@ bool holds(const std::vector<IpAddress>& addresses, const std::vector<IpAddress>
   return std::ranges::all_of(wanted, [&](const IpAddress& ip) { return contains(addresses, ip); });
 }
 
-Result<Netns> try_path(const std::string& path, const DesiredPod& pod) {
-  Fd fd = open_netns(path);
-  if (!fd) return fail(Code::kNotFound, "network namespace", errno);
-  auto addresses = addresses_in(fd.get());
-  if (!addresses) return std::unexpected(addresses.error());
-  if (!holds(*addresses, pod.ips)) return fail(Code::kNotFound, "no network namespace holds the pod's addresses");
-  return identify_netns(std::move(fd));
-}
-
 }  // namespace
 
-std::vector<DirectoryFinder::Entry> DirectoryFinder::list() const {
-  std::vector<Entry> entries;
+void DirectoryFinder::refresh(bool everything) {
+  std::map<std::string, Seen> now;
   each_entry(directory_, [&](const dirent& entry) {
     const std::string path = directory_ + "/" + entry.d_name;
     struct stat info {};
     if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return;
-    entries.push_back({path, info.st_ino, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec});
+    const std::int64_t changed_ns = info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec;
+    Seen seen{info.st_ino, changed_ns, {}};
+    const auto before = seen_.find(path);
+    const bool same = before != seen_.end() && before->second.inode == seen.inode && before->second.changed_ns == changed_ns;
+    if (same && !everything) seen.addresses = std::move(before->second.addresses);
+    if (seen.addresses.empty()) {
+      const Fd fd = open_netns(path);
+      auto addresses = fd ? addresses_in(fd.get()) : Result<std::vector<IpAddress>>();
+      if (addresses) seen.addresses = std::move(*addresses);
+    }
+    now.emplace(path, std::move(seen));
   });
-  std::ranges::sort(entries, std::greater<>(), &Entry::changed_ns);
-  return entries;
+  seen_ = std::move(now);
+}
+
+Result<Netns> DirectoryFinder::match(const DesiredPod& pod) {
+  Error worst{Code::kNotFound, 0, "no network namespace holds the pod's addresses"};
+  // A dead pod's namespace may linger with the same address: the youngest is the living one's.
+  std::multimap<std::int64_t, std::string, std::greater<>> candidates;
+  for (const auto& [path, seen] : seen_) {
+    if (holds(seen.addresses, pod.ips)) candidates.emplace(seen.changed_ns, path);
+  }
+  for (const auto& [changed_ns, path] : candidates) {
+    Fd fd = open_netns(path);
+    auto addresses = fd ? addresses_in(fd.get()) : Result<std::vector<IpAddress>>(fail(Code::kNotFound, "network namespace"));
+    if (addresses && holds(*addresses, pod.ips)) return identify_netns(std::move(fd));
+    if (addresses) seen_[path].addresses = std::move(*addresses);
+    if (!addresses) worst = addresses.error();
+  }
+  return std::unexpected(worst);
 }
 
 Result<Netns> DirectoryFinder::find(const DesiredPod& pod) {
-  if (const auto seen = seen_.find(pod.uid); seen != seen_.end()) {
-    if (auto again = try_path(seen->second, pod)) return again;
-    seen_.erase(seen);
-  }
-  Error worst{Code::kNotFound, 0, "no network namespace holds the pod's addresses"};
-  for (const auto& entry : list()) {
-    if (std::ranges::any_of(seen_, [&](const auto& other) { return other.second == entry.path; })) continue;
-    auto found = try_path(entry.path, pod);
-    if (found) {
-      seen_[pod.uid] = entry.path;
-      return found;
-    }
-    if (found.error().code != Code::kNotFound) worst = found.error();
-  }
-  return std::unexpected(worst);
+  refresh(false);
+  auto found = match(pod);
+  if (found || Clock::now() - looked_at_ < kLookAgain) return found;
+  looked_at_ = Clock::now();
+  refresh(true);
+  return match(pod);
 }
 
 bool is_pod_cgroup(std::string_view directory, std::string_view uid) {
@@ -146,8 +155,10 @@ Result<Netns> EitherFinder::find(const DesiredPod& pod) {
   auto found = first_->find(pod);
   if (found) return found;
   auto second = second_->find(pod);
-  if (second || found.error().code == Code::kNotFound) return second;
-  return found;
+  if (second || found.error().code != Code::kNotFound) return second ? second : found;
+  if (second.error().code != Code::kDenied) return second;
+  // It may be bind-mounted any moment: absent, not denied.
+  return fail(Code::kNotFound, "no network namespace in --netns-dir holds the pod's addresses, and its processes' are not for us to open");
 }
 
 }  // namespace weft::agent

@@ -15,6 +15,7 @@
 
 #include "agent/enroll.h"
 #include "agent/netns.h"
+#include "base/clock.h"
 
 namespace weft::agent {
 
@@ -25,22 +26,27 @@ class NetnsFinder {
   virtual Result<Netns> find(const DesiredPod& pod) = 0;
 };
 
-// Remembers, by inode, which address it saw where; what it answers is checked anew each time.
+// Remembers which addresses it saw where, so that a hundred pods cost a hundred looks; what it answers is checked anew each time.
 class DirectoryFinder : public NetnsFinder {
  public:
+  // Nothing matched: everything is looked at again, but not more often than this.
+  static constexpr auto kLookAgain = std::chrono::milliseconds(250);
+
   explicit DirectoryFinder(std::string directory) : directory_(std::move(directory)) {}
   Result<Netns> find(const DesiredPod& pod) override;
 
  private:
-  struct Entry {
-    std::string path;
-    std::uint64_t inode;
-    std::int64_t changed_ns;
+  struct Seen {
+    std::uint64_t inode = 0;
+    std::int64_t changed_ns = 0;
+    std::vector<IpAddress> addresses;
   };
-  std::vector<Entry> list() const;  // newest first
+  void refresh(bool everything);
+  Result<Netns> match(const DesiredPod& pod);
 
   std::string directory_;
-  std::map<std::string, std::string> seen_;  // UID → path where it was found last
+  std::map<std::string, Seen> seen_;  // by path
+  Clock::time_point looked_at_{};     // at everything
 };
 
 // True when a directory below the pods' cgroup is that of `uid`, in any spelling kubelet and its runtimes use:
@@ -61,7 +67,7 @@ class CgroupFinder : public NetnsFinder {
   std::string proc_;
 };
 
-// Asks `first`, then `second`. Of two failures it reports the more telling one (kDenied or kSystem before kNotFound).
+// Asks the directory first, then the cgroup. Of two failures it reports the more telling one.
 class EitherFinder : public NetnsFinder {
  public:
   EitherFinder(std::unique_ptr<NetnsFinder> first, std::unique_ptr<NetnsFinder> second)

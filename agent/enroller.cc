@@ -143,6 +143,7 @@ void Enroller::offer(Entry& entry) {
   const ConnectionId id = latest_;
   entry.offer = number;
   entry.kept = false;
+  entry.error.clear();
   if (entry.life.state() == State::kUnseen) change(entry, State::kOffered);
   link_.request(
       id, [this, uid, number, hello = hellos_.at(id)] { return make_offer(uid, number, hello); },
@@ -242,7 +243,7 @@ void Enroller::withdraw(Entry& entry) {
   entry.wanted = false;
   entry.offer = 0;
   entry.listener.reset();
-  entry.error.clear();
+  entry.error = "not wanted in the mesh here any more";
   if (entry.in_kernel) {
     auto released = release_pod(kernel_, entry.netns.cookie, entry.netns.inode, entry.kernel_ips);
     if (released) {
@@ -268,6 +269,7 @@ void Enroller::withdraw(Entry& entry) {
 }
 
 void Enroller::finish(const std::string& uid) {
+  entries_.at(uid).error = "withdrawn";
   change(entries_.at(uid), State::kGone);
   entries_.erase(uid);
   auto again = next_.extract(uid);
@@ -371,8 +373,8 @@ std::vector<PodView> Enroller::pods() const {
 
 bool Enroller::settled(std::string* why) const {
   for (const auto& [uid, entry] : entries_) {
-    if (!entry.wanted || (entry.life.state() == State::kCaptured && entry.holder == latest_)) continue;
-    if (why != nullptr) *why = fmt::format("pod {}/{} is {}: {}", entry.pod.ns, entry.pod.name, to_string(entry.life.state()), entry.error);
+    if (!entry.wanted || (entry.life.state() == State::kCaptured && latest_ != 0 && entry.holder == latest_)) continue;
+    if (why != nullptr) *why = fmt::format("pod {}/{} is {}{}{}", entry.pod.ns, entry.pod.name, to_string(entry.life.state()), entry.error.empty() ? "" : ": ", entry.error);
     return false;
   }
   return true;

@@ -234,9 +234,9 @@ void Link::close(ConnectionId id, const std::string& why, bool quiet) {
   } else {
     spdlog::error("connection to ztunnel closed connection={} reason=\"{}\"", id, why);
   }
+  if (connection->greeted) events_.on_gone(id);  // first, so that nobody who hears of a loss asks this one again
   if (connection->in_flight) (*connection->in_flight)({Outcome::kLost, why});
   for (auto& request : connection->waiting) request.done({Outcome::kLost, why});
-  if (connection->greeted) events_.on_gone(id);
 }
 
 Link::Connection* Link::find(ConnectionId id) {

@@ -1,0 +1,271 @@
+#include "controlplane/app.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "controlplane/api/socket.h"
+#include "controlplane/backends/ztunnel/encode.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/ca/callers.h"
+#include "controlplane/metrics.h"
+#include "controlplane/server/server.h"
+#include "controlplane/translate/world.h"
+#include "controlplane/xds/cache.h"
+#include "source/files.h"
+
+namespace weft::controlplane {
+namespace {
+
+using nlohmann::json;
+
+constexpr auto kTick = std::chrono::milliseconds(500);
+
+std::string rfc3339(WallClock::time_point time) {
+  const std::time_t seconds = WallClock::to_time_t(time);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+translate::Options world_options(const Config& config) {
+  return {.naming = {.cluster_id = config.cluster_id, .cluster_domain = config.cluster_domain, .trust_domain = config.trust_domain},
+          .root_namespaces = config.root_namespaces};
+}
+
+}  // namespace
+
+class App::State {
+ public:
+  explicit State(const Config& config) : config(config), world(world_options(config)), nodes(config.trust_domain) {}
+
+  std::optional<Problem> start();
+  void turn();          // what the source has
+  void tick();          // certificates and roots
+  std::string answer(const std::string& request);
+
+  const Config config;
+  std::unique_ptr<source::FilesSource> files;
+  translate::World world;
+  xds::Cache cache;
+  std::unique_ptr<ca::Authority> authority;
+  std::optional<ca::Tokens> tokens;
+  ca::NodeAuthorizer nodes;
+  server::Counters counters;
+  Gauges gauges;
+  std::unique_ptr<server::Server> server;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<api::JsonSocket> api;
+  Fd signals;
+
+ private:
+  std::optional<Problem> serve_certificate();
+  std::optional<Problem> start_ca();
+  json status() const;
+  json clients() const;
+  json ca_info() const;
+  json rotate();
+
+  ca::Serving serving_;
+  std::uint64_t problems_seen_ = 0;
+  std::string tokens_trouble_;
+};
+
+std::optional<Problem> App::State::serve_certificate() {
+  std::vector<std::string> dns = {"weft-controlplane.weft-system.svc", "weft-controlplane.weft-system.svc." + config.cluster_domain,
+                                  "istiod.istio-system.svc", "istiod.istio-system.svc." + config.cluster_domain, "localhost"};
+  std::vector<std::string> ips = config.tls_ips;
+  ips.insert(ips.end(), {"127.0.0.1", "::1"});
+  auto served = authority->serve(dns, ips, WallClock::now());
+  if (!served) return served.error();
+  serving_ = *served;
+  return std::nullopt;
+}
+
+std::optional<Problem> App::State::start_ca() {
+  auto opened = ca::Authority::open({.state_dir = config.state_dir,
+                                     .trust_domain = config.trust_domain,
+                                     .certificate_ttl = config.certificate_ttl,
+                                     .root_cert = config.root_cert,
+                                     .root_key = config.root_key},
+                                    WallClock::now());
+  if (!opened) return opened.error();
+  authority = std::move(*opened);
+  if (!config.tokens_file.empty()) {
+    tokens.emplace(config.tokens_file);
+    if (auto bad = tokens->load()) return bad;
+  }
+  return serve_certificate();
+}
+
+std::optional<Problem> App::State::start() {
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+  signals.reset(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
+  std::signal(SIGPIPE, SIG_IGN);
+  if (auto bad = start_ca()) return bad;
+  auto opened = source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
+  if (!opened) return opened.error();
+  files = std::move(*opened);
+  turn();
+  auto started = server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
+                                        .tls_address = config.tls_address,
+                                        .plaintext_address = config.plaintext_address,
+                                        .serving_chain_path = serving_.chain_path,
+                                        .serving_key_path = serving_.key_path,
+                                        .roots_path = authority->bundle_path()},
+                                       {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters});
+  if (!started) return started.error();
+  server = std::move(*started);
+  if (!config.metrics_address.empty()) {
+    auto exposed = Metrics::start(config.metrics_address, gauges, *server, counters, cache);
+    if (!exposed) return exposed.error();
+    metrics = std::move(*exposed);
+  }
+  if (!config.api.empty()) {
+    auto listening = api::JsonSocket::open(config.api, [this](const std::string& request) { return answer(request); });
+    if (!listening) return listening.error();
+    api = std::move(*listening);
+  }
+  spdlog::info("serving tls={} plaintext={} source={} objects={} trust_domain={} certificate_ttl={}s", config.tls_address,
+               config.plaintext_address, config.source_dir, files->objects().size(), config.trust_domain, config.certificate_ttl.count());
+  return std::nullopt;
+}
+
+void App::State::turn() {
+  const auto start = Clock::now();
+  const source::Batch batch = files->poll();
+  if (files->problems_generation() != problems_seen_) {
+    problems_seen_ = files->problems_generation();
+    for (const source::FileProblem& one : files->problems()) spdlog::error("manifest {}", one.text);
+    gauges.file_problems = files->problems().size();
+  }
+  if (batch.empty()) return;
+  ++gauges.source_generation;
+  gauges.objects = files->objects().size();
+  const translate::Changes changes = world.apply(batch);
+  nodes.apply(world.placements());  // before the push: whoever hears of a pod may ask for its certificate
+  const std::uint64_t generation = cache.apply(ztunnel::make_update(changes));
+  ++gauges.translate_generation;
+  gauges.translate_problems = world.problems();
+  if (server) server->wake();
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
+  gauges.last_change_to_push_us = static_cast<std::uint64_t>(took.count());
+  spdlog::info("configuration changed upserts={} deletes={} generation={} took_us={}", batch.upserts.size(), batch.deletes.size(), generation,
+               took.count());
+}
+
+void App::State::tick() {
+  const auto now = WallClock::now();
+  const bool moved = authority->tick(now);
+  if (moved) spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(authority->info().phase));
+  const bool stale = now >= serving_.not_before + (serving_.not_after - serving_.not_before) / 2;
+  if (moved || stale) {
+    if (auto bad = serve_certificate()) spdlog::error("serving certificate: {}", bad->text);
+  }
+  gauges.ca_phase = static_cast<int>(authority->info().phase);
+  const auto trouble = tokens ? tokens->trouble() : std::nullopt;
+  const std::string text = trouble ? trouble->text : "";
+  if (text != tokens_trouble_ && !text.empty()) spdlog::error("tokens: {}", text);
+  tokens_trouble_ = text;
+}
+
+json App::State::status() const {
+  json out{{"objects", json::array()}, {"problems", json::array()}};
+  for (const translate::ObjectStatus& one : world.statuses()) {
+    json conditions = json::array();
+    for (const model::Condition& condition : one.conditions) {
+      conditions.push_back({{"type", condition.type}, {"status", condition.status ? "True" : "False"}, {"reason", condition.reason}, {"message", condition.message}});
+    }
+    out["objects"].push_back({{"kind", one.key.kind}, {"namespace", one.key.ns}, {"name", one.key.name}, {"origin", one.origin}, {"conditions", std::move(conditions)}});
+  }
+  for (const source::FileProblem& one : files->problems()) out["problems"].push_back({{"file", one.file}, {"error", one.text}});
+  out["generation"] = {{"source", gauges.source_generation.load()}, {"translate", gauges.translate_generation.load()}, {"xds", cache.generation()}};
+  out["resources"] = {{"addresses", cache.size(ztunnel::kAddressType)}, {"policies", cache.size(ztunnel::kAuthorizationType)}};
+  return out;
+}
+
+json App::State::clients() const {
+  json list = json::array();
+  for (const server::ClientStatus& client : server->clients()) {
+    json types = json::array();
+    for (const xds::TypeStatus& type : client.types) {
+      types.push_back({{"type", type.type}, {"wildcard", type.wildcard}, {"sent", type.sent}, {"acked", type.acked}, {"nacks", type.nacks}, {"error", type.last_error}});
+    }
+    list.push_back({{"peer", client.peer}, {"id", client.node_id}, {"node", client.node}, {"since", rfc3339(client.since)}, {"types", std::move(types)}});
+  }
+  return {{"clients", std::move(list)}, {"generation", cache.generation()}};
+}
+
+json App::State::ca_info() const {
+  const ca::CaInfo info = authority->info();
+  json roots = json::array();
+  for (const auto& root : info.roots) {
+    roots.push_back({{"number", root.number}, {"sha256", root.fingerprint}, {"notBefore", rfc3339(root.not_before)}, {"notAfter", rfc3339(root.not_after)}, {"signs", root.signs}});
+  }
+  return {{"phase", ca::to_string(info.phase)}, {"since", rfc3339(info.since)}, {"roots", std::move(roots)}, {"trustDomain", config.trust_domain},
+          {"certificateTtlSeconds", config.certificate_ttl.count()}, {"issued", counters.certificates_issued.load()}, {"refused", counters.certificates_refused.load()}};
+}
+
+json App::State::rotate() {
+  const auto phase = authority->rotate(WallClock::now());
+  if (!phase) return {{"error", phase.error().text}};
+  spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(*phase));
+  if (auto bad = serve_certificate()) return {{"error", bad->text}};
+  return ca_info();
+}
+
+std::string App::State::answer(const std::string& request) {
+  const json parsed = json::parse(request, nullptr, false);
+  const std::string command = parsed.is_object() && parsed.contains("cmd") && parsed["cmd"].is_string() ? parsed["cmd"].get<std::string>() : "";
+  json out{{"error", "unknown command, known: status, clients, ca, rotate-root, healthz"}};
+  if (command == "status") out = status();
+  if (command == "clients") out = clients();
+  if (command == "ca") out = ca_info();
+  if (command == "rotate-root") out = rotate();
+  if (command == "healthz") out = {{"ok", true}, {"version", WEFT_VERSION}};
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+App::App(std::unique_ptr<State> state) : state_(std::move(state)) {}
+App::~App() = default;
+
+Parsed<std::unique_ptr<App>> App::start(const Config& config) {
+  auto state = std::make_unique<State>(config);
+  if (auto bad = state->start()) return std::unexpected(*bad);
+  return std::unique_ptr<App>(new App(std::move(state)));
+}
+
+void App::run() {
+  auto next_tick = Clock::now();
+  for (;;) {
+    std::vector<pollfd> interest = {{.fd = state_->signals.get(), .events = POLLIN}, {.fd = state_->files->fd(), .events = POLLIN}};
+    if (state_->api) state_->api->interest(interest);
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next_tick - Clock::now());
+    ::poll(interest.data(), interest.size(), std::max(0, static_cast<int>(wait.count())));
+    if ((interest[0].revents & POLLIN) != 0) break;
+    if ((interest[1].revents & POLLIN) != 0) state_->turn();
+    if (state_->api) state_->api->turn();
+    if (Clock::now() < next_tick) continue;
+    state_->tick();
+    next_tick = Clock::now() + kTick;
+  }
+  spdlog::info("stopping");
+}
+
+}  // namespace weft::controlplane

@@ -1,0 +1,97 @@
+#include "controlplane/config.h"
+
+#include <CLI/CLI.hpp>
+
+#include "base/net.h"
+
+namespace weft::controlplane {
+namespace {
+
+std::optional<Problem> check(Config& config, const std::string& source, const std::string& ttl) {
+  constexpr std::string_view kFiles = "files:";
+  if (!source.starts_with(kFiles) || source.size() == kFiles.size()) return Problem{"--source: must be files:DIR, got " + source};
+  config.source_dir = source.substr(kFiles.size());
+  const auto life = parse_duration(ttl);
+  if (!life || *life < std::chrono::seconds(5) || *life > std::chrono::hours(24)) {
+    return Problem{"--certificate-ttl: must be from 5s to 24h, got " + ttl};
+  }
+  config.certificate_ttl = *life;
+  const std::pair<const char*, const std::string*> addresses[] = {
+      {"--tls", &config.tls_address}, {"--plaintext", &config.plaintext_address}, {"--metrics", &config.metrics_address}};
+  for (const auto& [flag, address] : addresses) {
+    if (!address->empty() && !SocketAddress::parse(*address)) return Problem{std::string(flag) + ": must be ADDRESS:PORT, got " + *address};
+  }
+  for (const std::string& ip : config.tls_ips) {
+    if (!IpAddress::parse(ip)) return Problem{"--tls-ip: must be an IP address, got " + ip};
+  }
+  if (config.root_namespaces.empty()) return Problem{"--root-namespaces: at least one"};
+  for (const std::string& ns : config.root_namespaces) {
+    if (ns.empty()) return Problem{"--root-namespaces: must not hold an empty name"};
+  }
+  if (config.trust_domain.empty()) return Problem{"--trust-domain: must not be empty"};
+  if (config.root_cert.empty() != config.root_key.empty()) return Problem{"--root-cert and --root-key come together"};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
+  std::chrono::seconds total{0};
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t unit = text.find_first_not_of("0123456789", at);
+    if (unit == std::string::npos || unit == at || unit - at > 9) return std::nullopt;
+    const long number = std::stol(text.substr(at, unit - at));
+    if (text[unit] == 'h') {
+      total += std::chrono::hours(number);
+    } else if (text[unit] == 'm') {
+      total += std::chrono::minutes(number);
+    } else if (text[unit] == 's') {
+      total += std::chrono::seconds(number);
+    } else {
+      return std::nullopt;
+    }
+    at = unit + 1;
+  }
+  if (text.empty()) return std::nullopt;
+  return total;
+}
+
+Parsed<Usage> parse_flags(int argc, const char* const* argv) {
+  Config config;
+  std::string source, ttl = "24h";
+  CLI::App app("Weft's control plane: manifests in, xDS and certificates out.", "weft-controlplane");
+  app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
+  app.add_option("--source", source, "Where the objects are: files:DIR")->required();
+  app.add_option("--tls", config.tls_address, "Where xDS and the CA are served with TLS")->capture_default_str();
+  app.add_option("--tls-ip", config.tls_ips, "An IP address for the serving certificate (repeatable)");
+  app.add_option("--plaintext", config.plaintext_address, "Where they are served without TLS (sandboxes only)");
+  app.add_option("--tokens", config.tokens_file, "YAML list of {token, node}: which node a bearer token speaks for");
+  app.add_option("--state-dir", config.state_dir, "The CA's keys and root-cert.pem")->capture_default_str();
+  app.add_option("--trust-domain", config.trust_domain, "SPIFFE trust domain")->capture_default_str();
+  app.add_option("--cluster-domain", config.cluster_domain, "DNS domain of services")->capture_default_str();
+  app.add_option("--cluster-id", config.cluster_id, "First part of every workload's uid")->capture_default_str();
+  app.add_option("--root-namespaces", config.root_namespaces, "Policies in these are mesh-wide")->delimiter(',')->capture_default_str();
+  app.add_option("--certificate-ttl", ttl, "Life of a workload's certificate, at most 24h")->capture_default_str();
+  app.add_option("--root-cert", config.root_cert, "PEM of a given root (or intermediate and root)");
+  app.add_option("--root-key", config.root_key, "PEM of its key");
+  app.add_option("--metrics", config.metrics_address, "Where Prometheus scrapes")->capture_default_str();
+  app.add_option("--api", config.api, "JSON API: a Unix socket's path, or ADDRESS:PORT")->capture_default_str();
+  app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")
+      ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace", "off"}))
+      ->capture_default_str();
+  app.add_flag("--log-json", config.log_json, "One JSON object a line");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return Usage{.config = std::nullopt, .text = app.help()};
+  } catch (const CLI::CallForVersion&) {
+    return Usage{.config = std::nullopt, .text = app.version() + "\n"};
+  } catch (const CLI::ParseError& error) {
+    return problem(error.what());
+  }
+  if (auto bad = check(config, source, ttl)) return std::unexpected(*bad);
+  return Usage{.config = std::move(config), .text = ""};
+}
+
+}  // namespace weft::controlplane

@@ -1,0 +1,35 @@
+#include "controlplane/frontends/istio/common.h"
+
+namespace weft::controlplane::istio {
+
+using source::Field;
+
+model::Provenance provenance(const source::Object& object) { return {object.key(), object.origin, object.creation_timestamp}; }
+
+mesh::Labels selector(const Field& field) {
+  field.only({"matchLabels"});
+  const Field labels = field["matchLabels"];
+  for (const std::string& key : labels.keys()) {
+    if (key.empty() || key.find('*') != std::string::npos) labels[key].refuse("a label's name must not be empty or hold a wildcard");
+    if (labels[key].string().find('*') != std::string::npos) labels[key].refuse("must not hold a wildcard");
+  }
+  return labels.string_map();
+}
+
+std::vector<model::TargetRef> targets(const Field& spec) {
+  std::vector<Field> fields = spec["targetRefs"].list();
+  if (spec["targetRef"].present()) fields.push_back(spec["targetRef"]);
+  std::vector<model::TargetRef> out;
+  for (const Field& field : fields) {
+    field.only({"group", "kind", "name", "namespace", "sectionName"});
+    if (field["namespace"].present()) field["namespace"].refuse("a target must be in the policy's own namespace");
+    model::TargetRef target{field["group"].string(), field["kind"].string(), field["name"].string()};
+    if (target.group == "core") target.group.clear();
+    if (target.kind.empty()) field["kind"].refuse("is required");
+    if (target.name.empty()) field["name"].refuse("is required");
+    out.push_back(std::move(target));
+  }
+  return out;
+}
+
+}  // namespace weft::controlplane::istio

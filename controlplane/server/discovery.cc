@@ -1,0 +1,192 @@
+// Delta ADS: one Stream per call. A Stream owns its Session under its own lock; gRPC keeps at most one read and one write going.
+#include <utility>
+
+#include "base/log.h"
+#include "controlplane/server/hub.h"
+#include "envoy/service/discovery/v3/ads.grpc.pb.h"
+
+namespace weft::controlplane::server {
+
+namespace discovery = envoy::service::discovery::v3;
+
+namespace {
+
+xds::Request from_wire(const discovery::DeltaDiscoveryRequest& wire) {
+  xds::Request out;
+  out.type = wire.type_url();
+  out.subscribe.assign(wire.resource_names_subscribe().begin(), wire.resource_names_subscribe().end());
+  out.unsubscribe.assign(wire.resource_names_unsubscribe().begin(), wire.resource_names_unsubscribe().end());
+  out.initial_versions.insert(wire.initial_resource_versions().begin(), wire.initial_resource_versions().end());
+  out.nonce = wire.response_nonce();
+  if (wire.has_error_detail()) out.error = wire.error_detail().message();
+  out.node_id = wire.node().id();
+  const auto& metadata = wire.node().metadata().fields();
+  const auto name = metadata.find("NODE_NAME");
+  if (name != metadata.end()) out.node_name = name->second.string_value();
+  return out;
+}
+
+void to_wire(const xds::Response& response, discovery::DeltaDiscoveryResponse& out) {
+  out.Clear();
+  out.set_type_url(response.type);
+  out.set_nonce(response.nonce);
+  out.set_system_version_info(response.version);
+  for (const xds::ResourcePtr& resource : response.resources) {
+    discovery::Resource& wire = *out.add_resources();
+    wire.set_name(resource->name);
+    wire.set_version(resource->version);
+    for (const std::string& alias : resource->aliases) wire.add_aliases(alias);
+    wire.mutable_resource()->set_type_url(resource->type);
+    wire.mutable_resource()->set_value(resource->body);
+  }
+  for (const std::string& name : response.removed) out.add_removed_resources(name);
+}
+
+}  // namespace
+
+class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse> {
+ public:
+  Stream(Hub& hub, std::string peer, ca::Caller caller)
+      : hub_(hub), peer_(std::move(peer)), caller_(std::move(caller)), since_(WallClock::now()), session_(hub.services.cache, hub.types) {}
+
+  // Registers itself and lives until OnDone.
+  static Stream* open(Hub& hub, std::string peer, ca::Caller caller) {
+    auto stream = std::make_shared<Stream>(hub, std::move(peer), std::move(caller));
+    stream->self_ = stream;
+    {
+      std::lock_guard lock(hub.mutex);
+      hub.streams[stream.get()] = stream;
+    }
+    spdlog::info("discovery stream opened peer={} node={}", stream->peer_, stream->caller_.node);
+    stream->StartRead(&stream->request_);
+    return stream.get();
+  }
+
+  void pump() {
+    std::lock_guard lock(mutex_);
+    pump_locked();
+  }
+
+  ClientStatus status() {
+    std::lock_guard lock(mutex_);
+    const std::string node = caller_.node.empty() || caller_.any_node ? session_.node_name() : caller_.node;
+    return {peer_, session_.node_id(), node, since_, session_.responses(), session_.status()};
+  }
+
+  void OnReadDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    if (!ok) return end(grpc::Status::OK);
+    const xds::Request request = from_wire(request_);
+    if (request.error) {
+      hub_.services.counters.nacks.fetch_add(1, std::memory_order_relaxed);
+      spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_, caller_.node, request.type, *request.error);
+    }
+    if (!session_.receive(request)) return end({grpc::StatusCode::INVALID_ARGUMENT, "unknown type " + request.type});
+    request_.Clear();
+    StartRead(&request_);
+    pump_locked();
+  }
+
+  void OnWriteDone(bool ok) override {
+    std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (ending_) {
+      Finish(*ending_);
+    } else if (!ok) {
+      end(grpc::Status::OK);
+    } else {
+      pump_locked();
+    }
+  }
+
+  void OnCancel() override {
+    std::lock_guard lock(mutex_);
+    end({grpc::StatusCode::CANCELLED, "the client went away"});
+  }
+
+  void OnDone() override {
+    spdlog::info("discovery stream closed peer={} node={}", peer_, caller_.node);
+    {
+      std::lock_guard lock(hub_.mutex);
+      hub_.streams.erase(this);
+    }
+    self_.reset();
+  }
+
+ private:
+  void pump_locked() {
+    if (writing_ || ending_) return;
+    auto response = session_.next();
+    if (session_.must_reconnect()) return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});
+    if (!response) return;
+    hub_.services.counters.pushes.fetch_add(1, std::memory_order_relaxed);
+    hub_.services.counters.pushed_resources.fetch_add(response->resources.size(), std::memory_order_relaxed);
+    spdlog::debug("push peer={} type={} resources={} removed={} nonce={}", peer_, response->type, response->resources.size(),
+                  response->removed.size(), response->nonce);
+    to_wire(*response, response_);
+    writing_ = true;
+    StartWrite(&response_);
+  }
+
+  // Once. Waits for a write that is going on.
+  void end(const grpc::Status& status) {
+    if (ending_) return;
+    ending_ = status;
+    if (!writing_) Finish(status);
+  }
+
+  Hub& hub_;
+  const std::string peer_;
+  const ca::Caller caller_;
+  const WallClock::time_point since_;
+  std::shared_ptr<Stream> self_;
+
+  std::mutex mutex_;  // guards what follows
+  xds::Session session_;
+  bool writing_ = false;
+  std::optional<grpc::Status> ending_;
+  discovery::DeltaDiscoveryRequest request_;    // gRPC's while a read is going on
+  discovery::DeltaDiscoveryResponse response_;  // gRPC's while writing_
+};
+
+namespace {
+
+// Ends a call before it began.
+class Refusal final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse> {
+ public:
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+class Discovery final : public discovery::AggregatedDiscoveryService::CallbackService {
+ public:
+  explicit Discovery(Hub& hub) : hub_(hub) {}
+
+  grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>* DeltaAggregatedResources(
+      grpc::CallbackServerContext* context) override {
+    auto caller = authenticate(*context, hub_.services);
+    if (const auto* refused = std::get_if<grpc::Status>(&caller)) return new Refusal(*refused);
+    return Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)));
+  }
+
+ private:
+  Hub& hub_;
+};
+
+}  // namespace
+
+std::vector<std::shared_ptr<Stream>> Hub::open_streams() const {
+  std::lock_guard lock(mutex);
+  std::vector<std::shared_ptr<Stream>> out;
+  for (const auto& [raw, weak] : streams) {
+    if (auto stream = weak.lock()) out.push_back(std::move(stream));
+  }
+  return out;
+}
+
+ClientStatus status_of(Stream& stream) { return stream.status(); }
+void wake(Stream& stream) { stream.pump(); }
+
+std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub) { return std::make_unique<Discovery>(hub); }
+
+}  // namespace weft::controlplane::server

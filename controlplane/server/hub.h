@@ -1,0 +1,37 @@
+// What the gRPC services share: who is calling, and which streams are open. Internal to the server room.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <mutex>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "controlplane/server/server.h"
+
+namespace weft::controlplane::server {
+
+class Stream;
+
+struct Hub {
+  Services services;
+  std::vector<std::string> types;
+  mutable std::mutex mutex;
+  std::map<const Stream*, std::weak_ptr<Stream>> streams;  // guarded by mutex
+
+  std::vector<std::shared_ptr<Stream>> open_streams() const;
+};
+
+// The caller, or the status to refuse with.
+std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context, const Services& services);
+
+// The services; each keeps a reference to the hub.
+std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub);
+std::unique_ptr<grpc::Service> make_certificate_service(Hub& hub);
+ClientStatus status_of(Stream& stream);
+void wake(Stream& stream);
+
+}  // namespace weft::controlplane::server

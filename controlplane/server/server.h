@@ -1,0 +1,66 @@
+// Server: aggregated discovery (delta) and the certificate service on gRPC, over TLS (server certificate; a client certificate of the
+// mesh is welcome) and, for the sandbox, plaintext. Translates between gRPC's world and ours: xds::Session, ca::Authority.
+// Calls arrive on gRPC's threads; the methods here may be called from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/ca/callers.h"
+#include "controlplane/xds/cache.h"
+#include "controlplane/xds/session.h"
+
+namespace weft::controlplane::server {
+
+// What happened since the start. Any thread (atomic).
+struct Counters {
+  std::atomic<std::uint64_t> pushes{0}, pushed_resources{0}, nacks{0};
+  std::atomic<std::uint64_t> certificates_issued{0}, certificates_refused{0}, unauthenticated{0};
+};
+
+struct Services {
+  xds::Cache& cache;
+  ca::Authority& authority;
+  ca::Tokens* tokens;  // null: no bearer token is good, and plaintext callers are trusted
+  ca::NodeAuthorizer& nodes;
+  Counters& counters;
+};
+
+struct ServerOptions {
+  std::vector<std::string> types;  // in the order of xds::Session
+  std::string tls_address, plaintext_address;  // "ADDR:PORT", port 0 picks one; empty: not served
+  std::string serving_chain_path, serving_key_path, roots_path;  // PEM, looked at every second
+};
+
+struct ClientStatus {
+  std::string peer, node_id, node;
+  WallClock::time_point since;
+  std::uint64_t responses = 0;
+  std::vector<xds::TypeStatus> types;
+};
+
+class Server {
+ public:
+  static Parsed<std::unique_ptr<Server>> start(const ServerOptions& options, const Services& services);
+  ~Server();  // ends all streams
+
+  // The cache changed: every client is told.
+  void wake();
+  std::vector<ClientStatus> clients() const;
+  std::size_t connected() const;
+  int tls_port() const;
+  int plaintext_port() const;
+
+ private:
+  class State;
+  explicit Server(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weft::controlplane::server

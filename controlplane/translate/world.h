@@ -1,0 +1,102 @@
+// World: objects in, changes of the model out, incrementally. Keeps the decoded objects and knows which workloads, services and policies
+// an object touches. One owner, one thread; no I/O, no clock.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "controlplane/frontends/core/workloads.h"
+#include "controlplane/model/types.h"
+#include "mesh/policy.h"
+#include "mesh/workload.h"
+#include "source/core.h"
+#include "source/object.h"
+
+namespace weft::controlplane::translate {
+
+struct Options {
+  core::Naming naming;
+  std::vector<std::string> root_namespaces = {"weft-system", "istio-system"};  // not empty
+};
+
+// What is new since the last apply(). May hold values that are equal to what was there; removed ones are never among the new ones.
+struct Changes {
+  std::vector<mesh::Workload> workloads;
+  std::vector<mesh::Service> services;
+  std::vector<mesh::Policy> policies;
+  std::vector<std::string> removed_workloads, removed_services, removed_policies;  // uid, "ns/hostname", "ns/name"
+};
+
+// Where a pod runs, for the CA: who may ask for this identity.
+struct Placement {
+  std::string pod;  // "ns/name"
+  std::string node, ns, service_account;
+};
+
+struct ObjectStatus {
+  source::ObjectKey key;
+  std::string origin;
+  std::vector<model::Condition> conditions;
+};
+
+class World {
+ public:
+  explicit World(Options options);
+
+  Changes apply(const source::Batch& batch);
+
+  // Of every object that is not a core kind.
+  std::vector<ObjectStatus> statuses() const;
+  // Pods that changed in the last apply(): with a placement they may hold an identity, with an empty node they may not.
+  const std::vector<Placement>& placements() const { return placements_; }
+  std::size_t problems() const;  // conditions that are false
+
+ private:
+  template <class T>
+  using ByName = std::map<std::string, std::map<std::string, T>>;  // ns → name
+
+  void put(const source::Object& object);
+  void erase(const source::ObjectKey& key);
+  void touch_namespace(const std::string& ns, bool is_policy = false);
+  bool is_root(const std::string& ns) const;
+
+  void translate_policies(Changes& out);
+  void translate_services(Changes& out);
+  void translate_workloads(Changes& out);
+  void translate_pod(const std::string& ns, const std::string& name, Changes& out);
+  void add_services(const source::Pod& pod, mesh::Workload& workload) const;
+  void add_policies(const source::Pod& pod, mesh::Workload& workload) const;
+  bool is_target(const model::AuthzPolicy& policy, const mesh::Workload& workload) const;
+  std::vector<const model::PeerAuthn*> peer_authns_for(const std::string& ns) const;
+  void external_endpoints(const std::string& ns, Changes& out);
+
+  Options options_;
+  std::map<std::string, source::Namespace> namespaces_;
+  std::map<std::string, source::Node> nodes_;
+  ByName<source::Pod> pods_;
+  ByName<source::Service> services_;
+  ByName<source::EndpointSlice> slices_;
+  ByName<model::AuthzPolicy> authz_;
+  ByName<model::PeerAuthn> authn_;
+  std::map<source::ObjectKey, ObjectStatus> statuses_;
+
+  // What was sent, so that it can be taken back.
+  ByName<std::string> sent_pods_;                                  // → uid
+  std::map<std::string, std::set<std::string>> sent_external_;     // ns → uids
+  std::map<std::string, std::set<std::string>> sent_services_;     // ns → keys
+  std::map<std::string, mesh::PolicyAction> sent_policies_;        // key
+
+  // What an apply() has to look at again.
+  std::set<std::string> dirty_namespaces_;                         // all pods of it
+  std::set<std::pair<std::string, std::string>> dirty_pods_;
+  std::set<std::string> dirty_service_namespaces_;
+  bool dirty_policies_ = false, dirty_everything_ = false;
+  std::vector<Placement> placements_;
+};
+
+// Admission of every kind that the control plane knows; unknown kinds pass. Fits source::FilesOptions::admit.
+std::optional<Problem> admit(const source::Object& object);
+
+}  // namespace weft::controlplane::translate

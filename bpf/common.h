@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
  *
- * What every hook file includes: kernel types, libbpf's helpers, the ABI, and the few constants whose headers BPF cannot include.
+ * What every hook file includes: kernel types, libbpf's helpers, the ABI, and the few constants
+ * whose headers BPF cannot include.
  */
 #ifndef WEFT_COMMON_H
 #define WEFT_COMMON_H
 
+/* libbpf's headers use the types of the first. */
+/* clang-format off */
 #include <linux/bpf.h>
-
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-
 #include <weft/decide.h>
+/* clang-format on */
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -21,15 +23,19 @@
 #define SO_ORIGINAL_DST 80 /* also IP6T_SO_ORIGINAL_DST */
 #define ECONNREFUSED 111
 
-/* Set before load by the loader's probe; the verifier removes what is behind a false one. */
-const volatile __u8 weft_has_set_retval = 1; /* bpf_set_retval, Linux 5.18: before it a refusal reads EPERM */
+/* Set before load by the loader's probe; the verifier never looks behind a false one. */
+/* bpf_set_retval, Linux 5.18: before it a refusal reads EPERM. */
+const volatile __u8 weft_has_set_retval = 1;
+/* bpf_skc_to_mptcp_sock, Linux 5.19: before it an MPTCP client sees loopback as its peer. */
+const volatile __u8 weft_has_mptcp = 1;
 
-/* Context fields are read and written one by one: the compiler would fuse neighbours, or compute an address and access through it, both
- * of which the verifier refuses. */
+/* Context fields are read and written one by one: the compiler would fuse neighbours, or compute an
+ * address and access through it, both of which the verifier refuses. */
 #define READ_FIELD(field) (*(volatile typeof(field)*)&(field))
 #define WRITE_FIELD(field, value) (*(volatile typeof(field)*)&(field) = (value))
 
-/* Ends one branch of an if whose other one reads the context too: otherwise the two reads become one, through a computed address. */
+/* Ends one branch of an if whose other one reads the context too: otherwise the two reads become
+ * one, through a computed address. */
 #define KEEP_BRANCHES_APART() __asm__ volatile("" ::: "memory")
 
 /* 16 bytes into four words of a context. */
@@ -42,13 +48,13 @@ const volatile __u8 weft_has_set_retval = 1; /* bpf_set_retval, Linux 5.18: befo
   } while (0)
 
 /* Four words of a context into 16 bytes. */
-#define READ_IP6(ip, field)                      \
-  do {                                           \
-    __u32 words_[4];                             \
-    words_[0] = READ_FIELD((field)[0]);          \
-    words_[1] = READ_FIELD((field)[1]);          \
-    words_[2] = READ_FIELD((field)[2]);          \
-    words_[3] = READ_FIELD((field)[3]);          \
+#define READ_IP6(ip, field)                       \
+  do {                                            \
+    __u32 words_[4];                              \
+    words_[0] = READ_FIELD((field)[0]);           \
+    words_[1] = READ_FIELD((field)[1]);           \
+    words_[2] = READ_FIELD((field)[2]);           \
+    words_[3] = READ_FIELD((field)[3]);           \
     __builtin_memcpy(ip, words_, sizeof(words_)); \
   } while (0)
 

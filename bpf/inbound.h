@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
  *
- * sk_lookup, attached to each enrolled pod's netns: TCP to the pod's address, on any port, meets ztunnel's listener.
- * There getsockname() is the original destination. Established connections are found before this runs.
+ * sk_lookup, attached to each enrolled pod's netns: TCP to the pod's address, on any port, meets
+ * ztunnel's listener. There getsockname() is the original destination. Established connections are
+ * found before this runs.
  */
 #ifndef WEFT_INBOUND_H
 #define WEFT_INBOUND_H
@@ -38,7 +39,8 @@ int inbound(struct bpf_sk_lookup* ctx) {
   question.from_node = question.enrolled && bpf_map_lookup_elem(&weft_node_ips, &remote) != 0;
 
   decision = weft_decide_inbound(&question);
-  if (decision.act == WEFT_STEER && !steer(ctx, &local)) decision = weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED);
+  if (decision.act == WEFT_STEER && !steer(ctx, &local))
+    decision = weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED);
   count(decision.counter);
   return decision.act == WEFT_DROP ? SK_DROP : SK_PASS;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
  *
- * Every map, with its one writer; abi.h has keys and values. All are pinned. Sizes are named here and nowhere else.
+ * Every map, with its one writer; abi.h has keys and values. All are pinned. Sizes are named here
+ * and nowhere else.
  */
 #ifndef WEFT_MAPS_H
 #define WEFT_MAPS_H
@@ -9,7 +10,8 @@
 
 #define WEFT_PODS_MAX 4096
 #define WEFT_ADDRESSES_MAX (2 * WEFT_PODS_MAX)
-#define WEFT_FLOWS_MAX 16384 /* connections between SYN and accept, node-wide; they live for microseconds */
+#define WEFT_FLOWS_MAX \
+  16384 /* connections between SYN and accept, node-wide; they live for microseconds */
 #define WEFT_NODE_ADDRESSES_MAX 256
 
 /* Writer: agent/loader. */
@@ -90,7 +92,8 @@ struct {
 
 static __always_inline void count(__u32 counter) {
   __u64* value = bpf_map_lookup_elem(&weft_counters, &counter);
-  if (value) __sync_fetch_and_add(value, 1); /* a softirq may run a hook between our load and store */
+  if (value)
+    __sync_fetch_and_add(value, 1); /* a softirq may run a hook between our load and store */
 }
 
 /* The pod of this context's netns, or 0. */
@@ -103,9 +106,12 @@ static __always_inline struct weft_socket* socket_of(struct bpf_sock* sk) {
   return sk ? bpf_sk_storage_get(&weft_sockets, sk, 0, 0) : 0;
 }
 
-/* Files `remote` and `flags` in the socket's storage, keeping the flag OWNED. 0 when the storage could not be made. */
-static __always_inline int file_socket(struct bpf_sock* sk, const struct weft_address* remote, __u32 flags) {
-  struct weft_socket* stored = sk ? bpf_sk_storage_get(&weft_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+/* Files `remote` and `flags` in the socket's storage, keeping the flag OWNED. 0 when the storage
+ * could not be made. */
+static __always_inline int file_socket(struct bpf_sock* sk, const struct weft_address* remote,
+                                       __u32 flags) {
+  struct weft_socket* stored =
+      sk ? bpf_sk_storage_get(&weft_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
   if (!stored) return 0;
   stored->remote = *remote;
   stored->flags = (stored->flags & WEFT_SOCKET_OWNED) | flags;

@@ -3,11 +3,13 @@
  * sockops: what the connecting end of a loopback connection knows is handed to the accepting end.
  *
  *   connecting socket          weft_flows                 accepted socket
- *   CAPTURED remote=original ──TCP_CONNECT_CB──▶ entry ──PASSIVE_ESTABLISHED──▶ ORIGINAL remote=original   (application → ztunnel)
- *   CLIENT   remote=client   ──────────────────▶ entry ───────────────────────▶ PEER     remote=client     (ztunnel → application)
+ *   CAPTURED remote=original ──TCP_CONNECT_CB──▶ entry ──PASSIVE_ESTABLISHED──▶ ORIGINAL
+ * remote=original   (application → ztunnel) CLIENT   remote=client   ──────────────────▶ entry
+ * ───────────────────────▶ PEER     remote=client     (ztunnel → application)
  *
- * The source port is known from TCP_CONNECT_CB on and the SYN not yet sent; loopback accepts before connect() returns. An entry nobody
- * took (refused, timed out, backlog full) goes when the connecting socket closes.
+ * The source port is known from TCP_CONNECT_CB on and the SYN not yet sent; loopback accepts before
+ * connect() returns. An entry nobody took (refused, timed out, backlog full) goes when the
+ * connecting socket closes.
  */
 #ifndef WEFT_RENDEZVOUS_H
 #define WEFT_RENDEZVOUS_H
@@ -36,8 +38,10 @@ static __always_inline void read_tuple(struct tuple* out, struct bpf_sock_ops* c
   out->remote_port_be = bpf_htons((__u16)bpf_ntohl(ctx->remote_port));
 }
 
-/* The key as the connecting end sees itself (from_source), or as the accepting end sees its peer. */
-static __always_inline void flow_key(struct weft_flow_key* key, struct bpf_sock_ops* ctx, int from_source) {
+/* The key as the connecting end sees itself (from_source), or as the accepting end sees its peer.
+ */
+static __always_inline void flow_key(struct weft_flow_key* key, struct bpf_sock_ops* ctx,
+                                     int from_source) {
   struct tuple tuple;
   read_tuple(&tuple, ctx);
   key->netns_cookie = bpf_get_netns_cookie(ctx);
@@ -55,6 +59,18 @@ static __always_inline void flow_key(struct weft_flow_key* key, struct bpf_sock_
   }
 }
 
+/* The hooks of connect() and TCP see an MPTCP connection's subflow, the application's own calls its
+ * MPTCP socket: that one has to know too. */
+static __always_inline void tell_mptcp(struct bpf_sock* subflow, const struct weft_socket* stored) {
+  struct mptcp_sock* whole;
+  struct weft_socket* copy;
+
+  if (!weft_has_mptcp || !subflow) return;
+  whole = bpf_skc_to_mptcp_sock(subflow);
+  copy = whole ? bpf_sk_storage_get(&weft_sockets, whole, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+  if (copy) *copy = *stored;
+}
+
 static __always_inline void publish(struct bpf_sock_ops* ctx) {
   struct weft_socket* stored = socket_of(ctx->sk);
   struct weft_flow_key key;
@@ -62,11 +78,13 @@ static __always_inline void publish(struct bpf_sock_ops* ctx) {
 
   if (!stored || !(stored->flags & (WEFT_SOCKET_CAPTURED | WEFT_SOCKET_CLIENT))) return;
   entry.remote = stored->remote;
+  if (stored->flags & WEFT_SOCKET_CAPTURED) tell_mptcp(ctx->sk, stored);
   entry.flags = stored->flags & WEFT_SOCKET_CAPTURED ? WEFT_SOCKET_ORIGINAL : WEFT_SOCKET_PEER;
   flow_key(&key, ctx, 1);
   /* First the promise to remove, then the entry. */
   bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-  count(bpf_map_update_elem(&weft_flows, &key, &entry, BPF_ANY) ? WEFT_FLOW_LOST : WEFT_FLOW_PUBLISHED);
+  count(bpf_map_update_elem(&weft_flows, &key, &entry, BPF_ANY) ? WEFT_FLOW_LOST
+                                                                : WEFT_FLOW_PUBLISHED);
 }
 
 static __always_inline void consume(struct bpf_sock_ops* ctx) {
@@ -76,7 +94,8 @@ static __always_inline void consume(struct bpf_sock_ops* ctx) {
   flow_key(&key, ctx, 0);
   entry = bpf_map_lookup_elem(&weft_flows, &key);
   if (!entry) {
-    /* Ours without an entry: somebody dialed ztunnel's port himself, or the map lost it. ztunnel closes what has no original destination. */
+    /* Ours without an entry: somebody dialed ztunnel's port himself, or the map lost it. ztunnel
+     * closes what has no original destination. */
     if (ctx->local_port == WEFT_PORT_OUTBOUND && pod_of(ctx)) count(WEFT_FLOW_LOST);
     return;
   }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
  *
- * The addresses that programs are shown: getpeername (which accept() runs too), getsockname, recvmsg, SO_ORIGINAL_DST; and the one option
- * by which ztunnel says whose connection it carries.
+ * The addresses that programs are shown: getpeername (which accept() runs too), getsockname,
+ * recvmsg, SO_ORIGINAL_DST; and the one option by which ztunnel says whose connection it carries.
  */
 #ifndef WEFT_TRUTH_H
 #define WEFT_TRUTH_H
 
 #include "maps.h"
 
-#define WEFT_SOCKOPT_BUFFER_MAX 4096 /* longer values do not fit the kernel's buffer: leave them to the kernel */
+#define WEFT_SOCKOPT_BUFFER_MAX \
+  4096 /* longer values do not fit the kernel's buffer: leave them to the kernel */
 
 static __always_inline const struct weft_socket* with_flag(struct bpf_sock* sk, __u32 flags) {
   struct weft_socket* stored = socket_of(sk);
@@ -18,7 +19,8 @@ static __always_inline const struct weft_socket* with_flag(struct bpf_sock* sk, 
 SEC("cgroup/getpeername4")
 int getpeername4(struct bpf_sock_addr* ctx) {
   const struct weft_socket* stored = with_flag(ctx->sk, WEFT_SOCKET_CAPTURED | WEFT_SOCKET_PEER);
-  if (!stored || !weft_ip_is_v4(stored->remote.ip)) return 1; /* a v6 client cannot be shown by a v4 socket */
+  if (!stored || !weft_ip_is_v4(stored->remote.ip))
+    return 1; /* a v6 client cannot be shown by a v4 socket */
   WRITE_FIELD(ctx->user_ip4, weft_word(stored->remote.ip, 3));
   WRITE_FIELD(ctx->user_port, stored->remote.port_be);
   return 1;
@@ -57,7 +59,8 @@ int getsockname6(struct bpf_sock_addr* ctx) {
 SEC("cgroup/recvmsg4")
 int recvmsg4(struct bpf_sock_addr* ctx) {
   const struct weft_socket* stored;
-  if (ctx->user_port != bpf_htons(WEFT_PORT_DNS) || ctx->user_ip4 != bpf_htonl(0x7f000001)) return 1;
+  if (ctx->user_port != bpf_htons(WEFT_PORT_DNS) || ctx->user_ip4 != bpf_htonl(0x7f000001))
+    return 1;
   stored = with_flag(ctx->sk, WEFT_SOCKET_CAPTURED);
   if (!stored || !weft_ip_is_v4(stored->remote.ip)) return 1;
   WRITE_FIELD(ctx->user_ip4, weft_word(stored->remote.ip, 3));
@@ -94,7 +97,8 @@ struct answer6 {
   __u32 scope;
 };
 
-static __always_inline int answer_original4(struct bpf_sockopt* ctx, const struct weft_address* original) {
+static __always_inline int answer_original4(struct bpf_sockopt* ctx,
+                                            const struct weft_address* original) {
   struct answer4* answer = ctx->optval;
   if ((void*)(answer + 1) > ctx->optval_end || !weft_ip_is_v4(original->ip)) return 0;
   answer->family = AF_INET;
@@ -105,7 +109,8 @@ static __always_inline int answer_original4(struct bpf_sockopt* ctx, const struc
   return 1;
 }
 
-static __always_inline int answer_original6(struct bpf_sockopt* ctx, const struct weft_address* original) {
+static __always_inline int answer_original6(struct bpf_sockopt* ctx,
+                                            const struct weft_address* original) {
   struct answer6* answer = ctx->optval;
   if ((void*)(answer + 1) > ctx->optval_end) return 0;
   answer->family = AF_INET6;
@@ -122,7 +127,8 @@ int getsockopt(struct bpf_sockopt* ctx) {
   const struct weft_socket* stored;
   int answered;
 
-  if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6)) goto untouched;
+  if (ctx->optname != SO_ORIGINAL_DST || (ctx->level != SOL_IP && ctx->level != SOL_IPV6))
+    goto untouched;
   stored = with_flag(ctx->sk, WEFT_SOCKET_ORIGINAL);
   if (!stored) goto untouched;
   if (ctx->level == SOL_IP)
@@ -143,7 +149,9 @@ SEC("cgroup/setsockopt")
 int setsockopt(struct bpf_sockopt* ctx) {
   const struct weft_address* client = ctx->optval;
 
-  if (ctx->level != SOL_WEFT || ctx->optname != WEFT_SO_CLIENT || !with_flag(ctx->sk, WEFT_SOCKET_OWNED)) goto untouched;
+  if (ctx->level != SOL_WEFT || ctx->optname != WEFT_SO_CLIENT ||
+      !with_flag(ctx->sk, WEFT_SOCKET_OWNED))
+    goto untouched;
   if ((void*)(client + 1) > ctx->optval_end || ctx->optlen != sizeof(*client)) return 0;
   if (!file_socket(ctx->sk, client, WEFT_SOCKET_CLIENT)) return 0;
   WRITE_FIELD(ctx->optlen, -1); /* done: the kernel does not see it */

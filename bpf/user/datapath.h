@@ -1,10 +1,13 @@
-// Datapath: the node's BPF programs and maps as typed handles. Used by the agent and, to take everything off again, by weftctl.
+// Datapath: the node's BPF programs and maps as typed handles. Used by the agent and, to take
+// everything off again, by weftctl.
 //
-// What is loaded stays in the kernel by its pins in Options::pin_dir; a Datapath that dies changes nothing for the pods. Opening over
-// existing pins keeps the maps and their content and swaps each program in its pinned link atomically: no connection sees a gap.
+// What is loaded stays in the kernel by its pins in Options::pin_dir; a Datapath that dies changes
+// nothing for the pods. Opening over existing pins keeps the maps and their content and swaps each
+// program in its pinned link atomically: no connection sees a gap.
 //
 // Threads: one thread at a time, except counters(), which any thread may call.
-// Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN. Errors of the small calls: kSystem with errno, kNotFound where said.
+// Needs CAP_BPF, CAP_NET_ADMIN and CAP_SYS_ADMIN. Errors of the small calls: kSystem with errno,
+// kNotFound where said.
 #pragma once
 
 #include <weft/abi.h>
@@ -24,8 +27,10 @@
 namespace weft::bpf {
 
 struct Options {
-  std::string cgroup;   // cgroup2 directory that is above every pod's and above the agent's and ztunnel's own
-  std::string pin_dir;  // directory on a bpffs; made (0700) when missing, its parent must exist and be on the bpffs
+  std::string cgroup;   // cgroup2 directory that is above every pod's and above the agent's and
+                        // ztunnel's own
+  std::string pin_dir;  // directory on a bpffs; made (0700) when missing, its parent must exist and
+                        // be on the bpffs
 };
 
 struct PodEntry {
@@ -45,9 +50,11 @@ struct ProgramInfo {
   std::uint32_t link_id;  // 0 for the inbound program, which has a link per netns
 };
 
-using Counters = std::array<std::uint64_t, WEFT_COUNTER_MAX>;  // index: enum weft_counter; summed over CPUs
+using Counters =
+    std::array<std::uint64_t, WEFT_COUNTER_MAX>;  // index: enum weft_counter; summed over CPUs
 
-// The hook and the result a counter stands for, as labels of weft_bpf_events_total: {"connect", "captured"}.
+// The hook and the result a counter stands for, as labels of weft_bpf_events_total: {"connect",
+// "captured"}.
 struct CounterName {
   std::string_view hook;
   std::string_view result;
@@ -55,16 +62,17 @@ struct CounterName {
 CounterName counter_name(weft_counter counter);
 
 // Value of weft_pods from addresses; an absent family is all zero.
-weft_pod make_pod(const std::optional<IpAddress>& ip4, const std::optional<IpAddress>& ip6, std::uint32_t flags,
-                  std::uint32_t generation);
+weft_pod make_pod(const std::optional<IpAddress>& ip4, const std::optional<IpAddress>& ip6,
+                  std::uint32_t flags, std::uint32_t generation);
 
 // The cookie of the netns that `socket_fd` was opened in: the key of a pod.
 Result<std::uint64_t> netns_cookie_of(int socket_fd);
 
 class Datapath {
  public:
-  // Probes the kernel, loads or reuses what is pinned, attaches and pins. The Problem's text names the step, the feature and the kernel,
-  // ready for a person. Refuses pins of another ABI version (they must be unloaded first: swapping maps would open a gap).
+  // Probes the kernel, loads or reuses what is pinned, attaches and pins. The Problem's text names
+  // the step, the feature and the kernel, ready for a person. Refuses pins of another ABI version
+  // (they must be unloaded first: swapping maps would open a gap).
   static Parsed<Datapath> open(const Options& options);
 
   Datapath(Datapath&&) noexcept;
@@ -76,21 +84,25 @@ class Datapath {
   // Removing what is not there is success; so below.
   Result<void> remove_pod(std::uint64_t netns_cookie);
 
-  // Inbound: TCP to an enrolled address is steered to that address's listener; an enrolled address without one refuses everything.
-  // The order that never opens a gap: attach_inbound, set_listener, enroll_ip; back: withdraw_ip, remove_listener, detach_inbound.
+  // Inbound: TCP to an enrolled address is steered to that address's listener; an enrolled address
+  // without one refuses everything. The order that never opens a gap: attach_inbound, set_listener,
+  // enroll_ip; back: withdraw_ip, remove_listener, detach_inbound.
   Result<void> enroll_ip(const IpAddress& ip);
   Result<void> withdraw_ip(const IpAddress& ip);
-  // `listener_fd` listens on port 15006 in the pod's netns; any family that can accept for `ip`. Of a SO_REUSEPORT group give one: the
-  // group's own rule picks among them. The map holds no reference: when the socket closes everywhere the slot empties by itself.
+  // `listener_fd` listens on port 15006 in the pod's netns; any family that can accept for `ip`. Of
+  // a SO_REUSEPORT group give one: the group's own rule picks among them. The map holds no
+  // reference: when the socket closes everywhere the slot empties by itself.
   Result<void> set_listener(const IpAddress& ip, int listener_fd);
   Result<void> remove_listener(const IpAddress& ip);
 
-  // Attaches the sk_lookup program to a netns (a descriptor of /proc/<pid>/ns/net) and pins the link as netns_<inode>; returns the inode.
-  // Again is success. The link dies with the netns; its pin is dropped by the next open() or detach_inbound().
+  // Attaches the sk_lookup program to a netns (a descriptor of /proc/<pid>/ns/net) and pins the
+  // link as netns_<inode>; returns the inode. Again is success. The link dies with the netns; its
+  // pin is dropped by the next open() or detach_inbound().
   Result<std::uint64_t> attach_inbound(int netns_fd);
   Result<void> detach_inbound(std::uint64_t netns_inode);
 
-  // Marks a socket as ztunnel's: never captured, may use SOL_WEFT. For listeners and for every connection socket handed over.
+  // Marks a socket as ztunnel's: never captured, may use SOL_WEFT. For listeners and for every
+  // connection socket handed over.
   Result<void> mark_owned(int socket_fd);
 
   // Replace the whole set (adds first, then removes).
@@ -114,8 +126,8 @@ class Datapath {
   std::unique_ptr<State> state_;
 };
 
-// Takes everything off: detaches every pinned link of `pin_dir`, removes pins and directory. Nothing there is success. Maps live on only
-// while some process still holds them.
+// Takes everything off: detaches every pinned link of `pin_dir`, removes pins and directory.
+// Nothing there is success. Maps live on only while some process still holds them.
 Parsed<void> unload(const std::string& pin_dir);
 
 }  // namespace weft::bpf

@@ -38,7 +38,8 @@ Result<std::uint32_t> count_entries(const bpf_map* map) {
   std::vector<std::uint8_t> key(bpf_map__key_size(map));
   std::uint32_t entries = 0;
   while (entries < bpf_map__max_entries(map)) {
-    if (bpf_map_get_next_key(bpf_map__fd(map), entries == 0 ? nullptr : key.data(), key.data()) == 0)
+    if (bpf_map_get_next_key(bpf_map__fd(map), entries == 0 ? nullptr : key.data(), key.data()) ==
+        0)
       ++entries;
     else if (errno == ENOENT)
       break;
@@ -54,7 +55,8 @@ Result<Counters> sum_counters(const bpf_map* map) {
   std::vector<std::uint64_t> per_cpu(static_cast<std::size_t>(cpus));
   Counters sums{};
   for (std::uint32_t counter = 0; counter < WEFT_COUNTER_MAX; ++counter) {
-    if (bpf_map_lookup_elem(bpf_map__fd(map), &counter, per_cpu.data()) != 0) return fail(Code::kSystem, bpf_map__name(map), errno);
+    if (bpf_map_lookup_elem(bpf_map__fd(map), &counter, per_cpu.data()) != 0)
+      return fail(Code::kSystem, bpf_map__name(map), errno);
     for (const std::uint64_t value : per_cpu) sums[counter] += value;
   }
   return sums;
@@ -62,24 +64,42 @@ Result<Counters> sum_counters(const bpf_map* map) {
 
 CounterName counter_name(weft_counter counter) {
   switch (counter) {
-    case WEFT_CONNECT_CAPTURED: return {"connect", "captured"};
-    case WEFT_CONNECT_PASS_UNENROLLED: return {"connect", "pass_unenrolled"};
-    case WEFT_CONNECT_PASS_OWNED: return {"connect", "pass_owned"};
-    case WEFT_CONNECT_PASS_LOOPBACK: return {"connect", "pass_loopback"};
-    case WEFT_CONNECT_PASS_SELF: return {"connect", "pass_self"};
-    case WEFT_CONNECT_PASS_NOT_TCP: return {"connect", "pass_not_tcp"};
-    case WEFT_CONNECT_REFUSED: return {"connect", "refused"};
-    case WEFT_DNS_CAPTURED: return {"dns", "captured"};
-    case WEFT_INBOUND_STEERED: return {"inbound", "steered"};
-    case WEFT_INBOUND_PASS_UNENROLLED: return {"inbound", "pass_unenrolled"};
-    case WEFT_INBOUND_PASS_HBONE: return {"inbound", "pass_hbone"};
-    case WEFT_INBOUND_PASS_LOCAL: return {"inbound", "pass_local"};
-    case WEFT_INBOUND_PASS_NODE: return {"inbound", "pass_node"};
-    case WEFT_INBOUND_DROPPED: return {"inbound", "dropped"};
-    case WEFT_FLOW_PUBLISHED: return {"flow", "published"};
-    case WEFT_FLOW_LOST: return {"flow", "lost"};
-    case WEFT_ORIGINAL_DST_ANSWERED: return {"original_dst", "answered"};
-    case WEFT_COUNTER_MAX: break;
+    case WEFT_CONNECT_CAPTURED:
+      return {"connect", "captured"};
+    case WEFT_CONNECT_PASS_UNENROLLED:
+      return {"connect", "pass_unenrolled"};
+    case WEFT_CONNECT_PASS_OWNED:
+      return {"connect", "pass_owned"};
+    case WEFT_CONNECT_PASS_LOOPBACK:
+      return {"connect", "pass_loopback"};
+    case WEFT_CONNECT_PASS_SELF:
+      return {"connect", "pass_self"};
+    case WEFT_CONNECT_PASS_NOT_TCP:
+      return {"connect", "pass_not_tcp"};
+    case WEFT_CONNECT_REFUSED:
+      return {"connect", "refused"};
+    case WEFT_DNS_CAPTURED:
+      return {"dns", "captured"};
+    case WEFT_INBOUND_STEERED:
+      return {"inbound", "steered"};
+    case WEFT_INBOUND_PASS_UNENROLLED:
+      return {"inbound", "pass_unenrolled"};
+    case WEFT_INBOUND_PASS_HBONE:
+      return {"inbound", "pass_hbone"};
+    case WEFT_INBOUND_PASS_LOCAL:
+      return {"inbound", "pass_local"};
+    case WEFT_INBOUND_PASS_NODE:
+      return {"inbound", "pass_node"};
+    case WEFT_INBOUND_DROPPED:
+      return {"inbound", "dropped"};
+    case WEFT_FLOW_PUBLISHED:
+      return {"flow", "published"};
+    case WEFT_FLOW_LOST:
+      return {"flow", "lost"};
+    case WEFT_ORIGINAL_DST_ANSWERED:
+      return {"original_dst", "answered"};
+    case WEFT_COUNTER_MAX:
+      break;
   }
   return {"unknown", "unknown"};
 }

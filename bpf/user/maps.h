@@ -1,4 +1,5 @@
-// Maps by key and value type. Private to bpf/user. Every Error is kSystem with errno; removing what is not there is success.
+// Maps by key and value type. Private to bpf/user. Every Error is kSystem with errno; removing what
+// is not there is success.
 #pragma once
 
 #include <bpf/bpf.h>
@@ -23,7 +24,8 @@ template <class Key, class Value>
 Result<void> map_put(const bpf_map* map, const Key& key, const Value& value) {
   WEFT_ASSERT(bpf_map__key_size(map) == sizeof(Key));
   WEFT_ASSERT(bpf_map__value_size(map) == sizeof(Value));
-  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0) return fail(Code::kSystem, bpf_map__name(map), errno);
+  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) != 0)
+    return fail(Code::kSystem, bpf_map__name(map), errno);
   return {};
 }
 

@@ -43,9 +43,11 @@ std::optional<bpf_link_info> info_of(const std::string& pin) {
   return info_of(fd.get());
 }
 
-// Attached first, then the old pin goes, then the new one comes: while this runs the hook is never absent.
+// Attached first, then the old pin goes, then the new one comes: while this runs the hook is never
+// absent.
 Parsed<void> pin_fresh(Link link, const std::string& pin) {
-  if (unlink(pin.c_str()) != 0 && errno != ENOENT) return step_failed("remove the stale pin", pin, errno);
+  if (unlink(pin.c_str()) != 0 && errno != ENOENT)
+    return step_failed("remove the stale pin", pin, errno);
   if (bpf_link__pin(link.get(), pin.c_str()) != 0) return step_failed("pin", pin, errno);
   return {};
 }
@@ -54,13 +56,16 @@ bool update_in_place(const std::string& pin, bpf_program* program, std::uint64_t
   const Link link(bpf_link__open(pin.c_str()));
   if (!link) return false;
   const auto info = info_of(bpf_link__fd(link.get()));
-  if (!info || info->type != BPF_LINK_TYPE_CGROUP || info->cgroup.cgroup_id != cgroup_id) return false;
+  if (!info || info->type != BPF_LINK_TYPE_CGROUP || info->cgroup.cgroup_id != cgroup_id)
+    return false;
   return bpf_link__update_program(link.get(), program) == 0;
 }
 
 }  // namespace
 
-std::string link_pin(std::string_view pin_dir, std::string_view program) { return fmt::format("{}/link_{}", pin_dir, program); }
+std::string link_pin(std::string_view pin_dir, std::string_view program) {
+  return fmt::format("{}/link_{}", pin_dir, program);
+}
 
 std::string netns_pin(std::string_view pin_dir, std::uint64_t netns_inode) {
   return fmt::format("{}/{}{}", pin_dir, kNetnsPrefix, netns_inode);
@@ -71,12 +76,17 @@ Parsed<void> prepare_pin_dir(const std::string& pin_dir) {
   struct statfs fs{};
   if (statfs(parent.c_str(), &fs) != 0) return step_failed("pin directory: open", parent, errno);
   if (fs.f_type != BPF_FS_MAGIC)
-    return problem(fmt::format("pin directory: {} is not on a bpffs (mount -t bpf bpf /sys/fs/bpf, and mount it into the container)", parent));
-  if (mkdir(pin_dir.c_str(), 0700) != 0 && errno != EEXIST) return step_failed("pin directory: make", pin_dir, errno);
+    return problem(
+        fmt::format("pin directory: {} is not on a bpffs (mount -t bpf bpf /sys/fs/bpf, and mount "
+                    "it into the container)",
+                    parent));
+  if (mkdir(pin_dir.c_str(), 0700) != 0 && errno != EEXIST)
+    return step_failed("pin directory: make", pin_dir, errno);
   return {};
 }
 
-Parsed<void> keep_cgroup_link(const std::string& pin, bpf_program* program, int cgroup_fd, std::uint64_t cgroup_id) {
+Parsed<void> keep_cgroup_link(const std::string& pin, bpf_program* program, int cgroup_fd,
+                              std::uint64_t cgroup_id) {
   if (update_in_place(pin, program, cgroup_id)) return {};
   Link link(bpf_program__attach_cgroup(program, cgroup_fd));
   if (!link) return step_failed("attach", bpf_program__name(program), errno);
@@ -113,9 +123,12 @@ Result<void> drop_link(const std::string& pin) {
   const Fd fd(bpf_obj_get(pin.c_str()));
   if (!fd && errno == ENOENT) return {};
   if (!fd) return fail(Code::kSystem, "open the pinned link", errno);
-  // Detached even while another process still holds the link. A link that is gone by itself answers ENOLINK, an old kernel EOPNOTSUPP.
-  if (bpf_link_detach(fd.get()) != 0 && errno != ENOLINK && errno != EOPNOTSUPP) return fail(Code::kSystem, "detach the link", errno);
-  if (unlink(pin.c_str()) != 0 && errno != ENOENT) return fail(Code::kSystem, "unpin the link", errno);
+  // Detached even while another process still holds the link. A link that is gone by itself answers
+  // ENOLINK, an old kernel EOPNOTSUPP.
+  if (bpf_link_detach(fd.get()) != 0 && errno != ENOLINK && errno != EOPNOTSUPP)
+    return fail(Code::kSystem, "detach the link", errno);
+  if (unlink(pin.c_str()) != 0 && errno != ENOENT)
+    return fail(Code::kSystem, "unpin the link", errno);
   return {};
 }
 

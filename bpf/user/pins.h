@@ -20,9 +20,10 @@ std::string netns_pin(std::string_view pin_dir, std::uint64_t netns_inode);
 // Makes `pin_dir` (0700) if it is missing; says what is wrong when its parent is no bpffs.
 Parsed<void> prepare_pin_dir(const std::string& pin_dir);
 
-// The pinned cgroup link of `program` runs this very program afterwards: updated in place (atomic for connections) when it is alive and of
-// this cgroup, otherwise attached anew and pinned.
-Parsed<void> keep_cgroup_link(const std::string& pin, bpf_program* program, int cgroup_fd, std::uint64_t cgroup_id);
+// The pinned cgroup link of `program` runs this very program afterwards: updated in place (atomic
+// for connections) when it is alive and of this cgroup, otherwise attached anew and pinned.
+Parsed<void> keep_cgroup_link(const std::string& pin, bpf_program* program, int cgroup_fd,
+                              std::uint64_t cgroup_id);
 
 // Updates every pinned inbound link and drops the pins of those whose netns is gone.
 Parsed<void> keep_netns_links(const std::string& pin_dir, bpf_program* program);

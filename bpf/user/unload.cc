@@ -22,7 +22,9 @@ int rank(std::string_view name) {
 }
 constexpr int kRanks = 4;
 
-std::unexpected<Problem> failed(const std::string& path, std::string_view why) { return problem(fmt::format("unload {}: {}", path, why)); }
+std::unexpected<Problem> failed(const std::string& path, std::string_view why) {
+  return problem(fmt::format("unload {}: {}", path, why));
+}
 
 }  // namespace
 
@@ -49,7 +51,8 @@ Parsed<void> unload(const std::string& pin_dir) {
       }
     }
   }
-  if (rmdir(pin_dir.c_str()) != 0 && errno != ENOENT) return failed(pin_dir, std::strerror(errno));  // something that is not ours is in it
+  if (rmdir(pin_dir.c_str()) != 0 && errno != ENOENT)
+    return failed(pin_dir, std::strerror(errno));  // something that is not ours is in it
   return {};
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
  *
- * The kernel's decisions as pure inline functions over the ABI's structs: no map, no helper, no context. The hooks gather the facts and
- * act; the same functions are tested and fuzzed on the host. Compiled by clang -target bpf and by the C++ compiler.
+ * The kernel's decisions as pure inline functions over the ABI's structs: no map, no helper, no
+ * context. The hooks gather the facts and act; the same functions are tested and fuzzed on the
+ * host. Compiled by clang -target bpf and by the C++ compiler.
  */
 #ifndef WEFT_DECIDE_H
 #define WEFT_DECIDE_H
@@ -52,12 +53,13 @@ WEFT_INLINE __u32 weft_word(const __u8 ip[16], int index) {
 }
 
 WEFT_INLINE int weft_ip_equal(const __u8 a[16], const __u8 b[16]) {
-  return weft_word(a, 0) == weft_word(b, 0) && weft_word(a, 1) == weft_word(b, 1) && weft_word(a, 2) == weft_word(b, 2) &&
-         weft_word(a, 3) == weft_word(b, 3);
+  return weft_word(a, 0) == weft_word(b, 0) && weft_word(a, 1) == weft_word(b, 1) &&
+         weft_word(a, 2) == weft_word(b, 2) && weft_word(a, 3) == weft_word(b, 3);
 }
 
 WEFT_INLINE int weft_ip_is_v4(const __u8 ip[16]) {
-  return !weft_word(ip, 0) && !weft_word(ip, 1) && !ip[8] && !ip[9] && ip[10] == 0xff && ip[11] == 0xff;
+  return !weft_word(ip, 0) && !weft_word(ip, 1) && !ip[8] && !ip[9] && ip[10] == 0xff &&
+         ip[11] == 0xff;
 }
 
 /* :: — also "this family has no address" in weft_pod. */
@@ -68,7 +70,8 @@ WEFT_INLINE int weft_ip_is_zero(const __u8 ip[16]) {
 /* 127.0.0.0/8 and ::1. */
 WEFT_INLINE int weft_ip_is_loopback(const __u8 ip[16]) {
   if (weft_ip_is_v4(ip)) return ip[12] == 127;
-  return !weft_word(ip, 0) && !weft_word(ip, 1) && !ip[8] && !ip[9] && !ip[10] && !ip[11] && !ip[12] && !ip[13] && !ip[14] && ip[15] == 1;
+  return !weft_word(ip, 0) && !weft_word(ip, 1) && !ip[8] && !ip[9] && !ip[10] && !ip[11] &&
+         !ip[12] && !ip[13] && !ip[14] && ip[15] == 1;
 }
 
 /* 0.0.0.0 and ::, which connect() takes to mean this host. */
@@ -77,7 +80,9 @@ WEFT_INLINE int weft_ip_is_any(const __u8 ip[16]) {
 }
 
 /* fe80::/10: on one link only, never a pod's address. */
-WEFT_INLINE int weft_ip_is_link_local6(const __u8 ip[16]) { return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80; }
+WEFT_INLINE int weft_ip_is_link_local6(const __u8 ip[16]) {
+  return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
+}
 
 /* ---- outbound: connect(), sendmsg() ---- */
 
@@ -94,17 +99,23 @@ struct weft_outbound {
   __u32 to_dns;               /* the destination is one of weft_dns_ips and the port 53 */
 };
 
-/* What becomes of a connect() or, with UDP, of a datagram. Whether the destination is a service, a pod or the world is ztunnel's question. */
+/* What becomes of a connect() or, with UDP, of a datagram. Whether the destination is a service, a
+ * pod or the world is ztunnel's question. */
 WEFT_INLINE struct weft_decision weft_decide_outbound(const struct weft_outbound* q) {
   if (!q->pod || !(q->pod->flags & (WEFT_POD_CAPTURE_OUT | WEFT_POD_CAPTURE_DNS)))
     return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_UNENROLLED);
   if (q->socket_flags & WEFT_SOCKET_OWNED) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_OWNED);
-  if (q->protocol != WEFT_PROTOCOL_TCP && q->protocol != WEFT_PROTOCOL_UDP) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_NOT_TCP);
-  if (weft_ip_is_loopback(q->ip) || weft_ip_is_any(q->ip)) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_LOOPBACK);
-  if (weft_ip_equal(q->ip, q->pod->ip4) || weft_ip_equal(q->ip, q->pod->ip6)) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_SELF);
-  if (q->to_dns && (q->pod->flags & WEFT_POD_CAPTURE_DNS)) return weft_decided(WEFT_CAPTURE_DNS, WEFT_DNS_CAPTURED);
+  if (q->protocol != WEFT_PROTOCOL_TCP && q->protocol != WEFT_PROTOCOL_UDP)
+    return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_NOT_TCP);
+  if (weft_ip_is_loopback(q->ip) || weft_ip_is_any(q->ip))
+    return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_LOOPBACK);
+  if (weft_ip_equal(q->ip, q->pod->ip4) || weft_ip_equal(q->ip, q->pod->ip6))
+    return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_SELF);
+  if (q->to_dns && (q->pod->flags & WEFT_POD_CAPTURE_DNS))
+    return weft_decided(WEFT_CAPTURE_DNS, WEFT_DNS_CAPTURED);
   if (q->protocol != WEFT_PROTOCOL_TCP) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_NOT_TCP);
-  if (!(q->pod->flags & WEFT_POD_CAPTURE_OUT)) return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_UNENROLLED);
+  if (!(q->pod->flags & WEFT_POD_CAPTURE_OUT))
+    return weft_decided(WEFT_PASS, WEFT_CONNECT_PASS_UNENROLLED);
   return weft_decided(WEFT_CAPTURE, WEFT_CONNECT_CAPTURED);
 }
 
@@ -118,12 +129,15 @@ struct weft_inbound {
   __u8 from_node;   /* remote_ip is in weft_node_ips */
 };
 
-/* Where a SYN to this netns goes. The loop rule: ztunnel dials the application from 127/8 or ::1, and a pod may call itself; both pass.
- * ingress_ifindex cannot tell (a call to the own address carries eth0's), so addresses decide. */
+/* Where a SYN to this netns goes. The loop rule: ztunnel dials the application from 127/8 or ::1,
+ * and a pod may call itself; both pass. ingress_ifindex cannot tell (a call to the own address
+ * carries eth0's), so addresses decide. */
 WEFT_INLINE struct weft_decision weft_decide_inbound(const struct weft_inbound* q) {
   if (weft_ip_is_loopback(q->remote_ip) || weft_ip_equal(q->remote_ip, q->local_ip))
-    return weft_decided(WEFT_PASS, q->enrolled ? WEFT_INBOUND_PASS_LOCAL : WEFT_INBOUND_PASS_UNENROLLED);
-  /* Nobody enrols a link-local address, but a neighbour could reach the application on it around every policy. */
+    return weft_decided(WEFT_PASS,
+                        q->enrolled ? WEFT_INBOUND_PASS_LOCAL : WEFT_INBOUND_PASS_UNENROLLED);
+  /* Nobody enrols a link-local address, but a neighbour could reach the application on it around
+   * every policy. */
   if (weft_ip_is_link_local6(q->local_ip)) return weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED);
   if (!q->enrolled) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED);
   if (q->local_port == WEFT_PORT_HBONE) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_HBONE);
@@ -133,7 +147,8 @@ WEFT_INLINE struct weft_decision weft_decide_inbound(const struct weft_inbound* 
 
 /* ---- truth: what getpeername(), getsockname() and accept() show ---- */
 
-/* The address the application would see as its own: its pod's, of the family it is using, where the wire has loopback. */
+/* The address the application would see as its own: its pod's, of the family it is using, where the
+ * wire has loopback. */
 WEFT_INLINE const __u8* weft_shown_local(const struct weft_pod* pod, const __u8 local_ip[16]) {
   const __u8* own;
   if (!pod || !weft_ip_is_loopback(local_ip)) return local_ip;

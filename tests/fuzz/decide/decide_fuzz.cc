@@ -1,4 +1,5 @@
-// The decisions under any input keep what the datapath rests on: no loop, no leak, no surprise in the counters.
+// The decisions under any input keep what the datapath rests on: no loop, no leak, no surprise in
+// the counters.
 #include <weft/decide.h>
 
 #include <cstddef>
@@ -24,7 +25,10 @@ void require(bool holds) {
 
 void outbound(const Input& in) {
   const bool known = (in.bits & 1) != 0;
-  const weft_outbound q{.pod = known ? &in.pod : nullptr, .ip = in.remote, .protocol = in.protocol, .socket_flags = in.socket_flags,
+  const weft_outbound q{.pod = known ? &in.pod : nullptr,
+                        .ip = in.remote,
+                        .protocol = in.protocol,
+                        .socket_flags = in.socket_flags,
                         .to_dns = static_cast<__u32>((in.bits >> 1) & 1)};
   const weft_decision d = weft_decide_outbound(&q);
   require(d.counter < WEFT_COUNTER_MAX);
@@ -36,21 +40,27 @@ void outbound(const Input& in) {
     return;
   }
   // What leaves an enrolled pod's application by TCP without ztunnel stays in the pod.
-  if (known && (in.pod.flags & WEFT_POD_CAPTURE_OUT) && in.protocol == WEFT_PROTOCOL_TCP && !(in.socket_flags & WEFT_SOCKET_OWNED)) {
-    require(weft_ip_is_loopback(in.remote) || weft_ip_is_any(in.remote) || weft_ip_equal(in.remote, in.pod.ip4) ||
-            weft_ip_equal(in.remote, in.pod.ip6));
+  if (known && (in.pod.flags & WEFT_POD_CAPTURE_OUT) && in.protocol == WEFT_PROTOCOL_TCP &&
+      !(in.socket_flags & WEFT_SOCKET_OWNED)) {
+    require(weft_ip_is_loopback(in.remote) || weft_ip_is_any(in.remote) ||
+            weft_ip_equal(in.remote, in.pod.ip4) || weft_ip_equal(in.remote, in.pod.ip6));
   }
 }
 
 void inbound(const Input& in) {
-  const weft_inbound q{.local_ip = in.local, .remote_ip = in.remote, .local_port = in.port,
-                       .enrolled = static_cast<__u8>((in.bits >> 2) & 1), .from_node = static_cast<__u8>((in.bits >> 3) & 1)};
+  const weft_inbound q{.local_ip = in.local,
+                       .remote_ip = in.remote,
+                       .local_port = in.port,
+                       .enrolled = static_cast<__u8>((in.bits >> 2) & 1),
+                       .from_node = static_cast<__u8>((in.bits >> 3) & 1)};
   const weft_decision d = weft_decide_inbound(&q);
   require(d.counter < WEFT_COUNTER_MAX);
   if (d.act == WEFT_STEER) {
-    require(q.enrolled && !weft_ip_is_loopback(in.remote) && !weft_ip_equal(in.local, in.remote));  // or ztunnel's dial would loop
+    require(q.enrolled && !weft_ip_is_loopback(in.remote) &&
+            !weft_ip_equal(in.local, in.remote));  // or ztunnel's dial would loop
   } else if (d.act == WEFT_PASS && q.enrolled) {
-    require(in.port == WEFT_PORT_HBONE || q.from_node || weft_ip_is_loopback(in.remote) || weft_ip_equal(in.local, in.remote));
+    require(in.port == WEFT_PORT_HBONE || q.from_node || weft_ip_is_loopback(in.remote) ||
+            weft_ip_equal(in.local, in.remote));
   }
 }
 

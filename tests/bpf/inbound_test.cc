@@ -1,0 +1,187 @@
+// sk_lookup in an enrolled pod's netns: who meets ztunnel, who passes, who is reset.
+#include <netinet/in.h>
+
+#include <chrono>
+#include <fstream>
+
+#include "tests/bpf/world.h"
+
+namespace weft::bpf_test {
+namespace {
+
+class Inbound : public World, public testing::WithParamInterface<Form> {
+ protected:
+  Form form() const { return GetParam(); }
+  const char* pod_ip() const { return form() == Form::kV6 ? kPod6 : kPod4; }
+  const char* neighbour_ip() const { return form() == Form::kV6 ? kNeighbour6 : kNeighbour4; }
+  Fd app_listener(std::uint16_t port) const {
+    const InNetns here(pod_);
+    return listen_at(at(pod_ip(), port));
+  }
+  Fd dial(const Fd& netns, std::uint16_t port, int* result) const {
+    const InNetns there(netns);
+    Fd fd = stream_socket(form());
+    *result = connect_to(fd, at(pod_ip(), port), form());
+    return fd;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Forms, Inbound, testing::Values(Form::kV4, Form::kV6),
+                         [](const auto& form) { return name_of(form.param); });
+
+TEST_P(Inbound, AnyPortIsSteeredToZtunnelWhichSeesBothTrueAddresses) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  for (const std::uint16_t port : {8080, 9, 15001, 15006}) {
+    int result = 0;
+    const Fd client = dial(neighbour_, port, &result);
+    ASSERT_EQ(result, 0) << port;
+    SocketAddress peer;
+    const Fd taken = accept_from(ztunnel_.inbound, &peer);
+    ASSERT_TRUE(taken) << port;
+    EXPECT_EQ(local_of(taken), at(pod_ip(), port).str());
+    EXPECT_EQ(peer.str(), local_of(client));
+    EXPECT_TRUE(echoes(client, taken));
+  }
+  EXPECT_FALSE(accept_from(app, nullptr, 0));
+  EXPECT_EQ(counted(WEFT_INBOUND_STEERED), 4u);
+}
+
+TEST_P(Inbound, WithoutAListenerItIsResetAtOnce) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  ztunnel_ = {};  // closing empties the slots
+  EXPECT_EQ(entries_of("weft_listeners"), 0u);
+  const auto start = std::chrono::steady_clock::now();
+  int result = 0;
+  const Fd client = dial(neighbour_, 8080, &result);
+  EXPECT_EQ(result, -ECONNREFUSED);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  EXPECT_FALSE(accept_from(app, nullptr, 0));
+  EXPECT_EQ(counted(WEFT_INBOUND_DROPPED), 1u);
+}
+
+TEST_P(Inbound, AnAddressThatIsNotEnrolledPasses) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  ASSERT_TRUE(datapath_->withdraw_ip(*IpAddress::parse(pod_ip())));
+  int result = 0;
+  const Fd client = dial(neighbour_, 8080, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(app));
+}
+
+TEST_P(Inbound, ThePodItselfPasses) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  int result = 0;
+  const Fd client = dial(pod_, 8080, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(app));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_LOCAL), 1u);
+}
+
+TEST_P(Inbound, ADialFromLoopbackPasses) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  const InNetns here(pod_);
+  const Fd fd = stream_socket(form());
+  ASSERT_EQ(bind_to(fd, form() == Form::kV6 ? at("::1", 0) : at("127.77.0.1", 0), form()), 0);
+  ASSERT_EQ(connect_to(fd, at(pod_ip(), 8080), form()), 0);
+  EXPECT_TRUE(accept_from(app));
+}
+
+TEST_P(Inbound, TheNodePasses) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  const IpAddress node[] = {*IpAddress::parse(neighbour_ip())};
+  ASSERT_TRUE(datapath_->set_node_ips(node));
+  int result = 0;
+  const Fd probe = dial(neighbour_, 8080, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(app));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 1u);
+
+  ASSERT_TRUE(datapath_->set_node_ips({}));
+  const Fd client = dial(neighbour_, 8080, &result);
+  EXPECT_TRUE(accept_from(ztunnel_.inbound));
+}
+
+TEST_P(Inbound, HbonePasses) {
+  const Fd hbone = app_listener(WEFT_PORT_HBONE);
+  enrol_inbound();
+  int result = 0;
+  const Fd client = dial(neighbour_, WEFT_PORT_HBONE, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(hbone));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_HBONE), 1u);
+}
+
+TEST_P(Inbound, ConnectionsFromBeforeEnrolmentStay) {
+  const Fd app = app_listener(8080);
+  int result = 0;
+  const Fd client = dial(neighbour_, 8080, &result);
+  const Fd served = accept_from(app);
+  enrol_outbound();
+  enrol_inbound();
+  EXPECT_TRUE(echoes(client, served));
+}
+
+TEST_P(Inbound, DetachingGivesThePortsBack) {
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  ASSERT_TRUE(datapath_->detach_inbound(inode_of(pod_)));
+  ASSERT_TRUE(datapath_->detach_inbound(inode_of(pod_)));  // again is success
+  int result = 0;
+  const Fd client = dial(neighbour_, 8080, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(app));
+  EXPECT_TRUE(datapath_->inbound_netns()->empty());
+}
+
+TEST_P(Inbound, AReplacedListenerTakesOver) {
+  enrol_inbound();
+  Fd next;
+  {
+    const InNetns here(pod_);
+    next = listen_at(at("::", 15106));
+  }
+  ASSERT_TRUE(datapath_->set_listener(*IpAddress::parse(pod_ip()), next.get()));
+  int result = 0;
+  const Fd client = dial(neighbour_, 8080, &result);
+  EXPECT_EQ(result, 0);
+  EXPECT_TRUE(accept_from(next));
+}
+
+TEST_P(Inbound, UdpIsUntouched) {
+  enrol_inbound();
+  Fd server;
+  {
+    const InNetns here(pod_);
+    server = datagram_at(at(pod_ip(), 4433));
+  }
+  const InNetns there(neighbour_);
+  const Fd client = datagram_socket(form());
+  ASSERT_EQ(send_to(client, "hello", at(pod_ip(), 4433), form()), 0);
+  EXPECT_EQ(receive_from(server), "hello");
+}
+
+class InboundLinkLocal : public World {};
+
+TEST_F(InboundLinkLocal, ANeighbourCannotGoAroundPolicyByALinkLocalAddress) {
+  ip(pod_, "addr add fe80::5/64 dev eth0 nodad");
+  ip(neighbour_, "addr add fe80::9/64 dev eth0 nodad");
+  enrol_inbound();
+  Fd app;
+  {
+    const InNetns here(pod_);
+    app = listen_at(at("::", 8080));
+  }
+  const InNetns there(neighbour_);
+  const Fd client = stream_socket(Form::kV6);
+  ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5), 0);
+  EXPECT_EQ(connect_to(client, at("fe80::5", 8080), Form::kV6), -ECONNREFUSED);
+  EXPECT_EQ(counted(WEFT_INBOUND_DROPPED), 1u);
+}
+
+}  // namespace
+}  // namespace weft::bpf_test

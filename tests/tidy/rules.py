@@ -27,11 +27,12 @@ ZTUNNEL = {
     "hbone": {"io", "tls"},
     "state": {"io"},
     "pods": {"io"},
-    "ca": {"io", "tls"},
-    "xds": {"io", "state"},
+    "rpc": set(),
+    "ca": {"io", "tls", "rpc"},
+    "xds": {"io", "state", "rpc"},
     "proxy": {"io", "tls", "hbone", "state", "pods", "ca"},
     "admin": {"io", "tls", "hbone", "state", "pods", "ca", "xds", "proxy"},
-    "app": {"io", "tls", "hbone", "state", "pods", "ca", "xds", "proxy", "admin"},
+    "app": {"io", "tls", "hbone", "state", "pods", "rpc", "ca", "xds", "proxy", "admin"},
 }
 PURE = ("base/", "mesh/", "bpf/include/")
 BANNED = [

@@ -37,7 +37,7 @@ constexpr auto kTrimEvery = std::chrono::seconds(5);
 constexpr auto kSocketIdle = std::chrono::seconds(60);
 constexpr auto kDrainPoll = std::chrono::milliseconds(20);
 
-xds::Endpoint make_endpoint(const Remote& remote, const Config& config) {
+rpc::Endpoint make_endpoint(const Remote& remote, const Config& config) {
   return {remote.address, remote.root, remote.alt_name, config.token, config.cluster_id, remote.headers};
 }
 
@@ -115,7 +115,7 @@ class App final : public pods::PodListener {
   bool draining_ = false;
 
   state::Store store_;
-  xds::GrpcThread grpc_;
+  rpc::GrpcThread grpc_;
   ca::GrpcSigner signer_;
   ca::Keeper keeper_;
   xds::Client client_;
@@ -196,7 +196,7 @@ void App::update_identities() {
 }
 
 void App::watch_roots(std::string before) {
-  auto now = xds::read_root(config_.ca.root);
+  auto now = rpc::read_root(config_.ca.root);
   std::string text = now ? *std::move(now) : before;
   if (text != before && !before.empty()) {
     spdlog::info("the CA's root file changed path={}", config_.ca.root);
@@ -318,7 +318,9 @@ io::Task<void> App::drain() {
   std::vector<std::future<void>> drained;
   for (auto& worker : workers_) drained.push_back(worker->drain(deadline));
   for (auto& each : drained) {
-    while (each.wait_for(std::chrono::seconds(0)) != std::future_status::ready) co_await io::sleep_for(*main_, kDrainPoll);
+    while (each.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+      co_await io::sleep_for(*main_, kDrainPoll);
+    }
   }
 }
 

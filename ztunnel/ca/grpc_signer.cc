@@ -36,18 +36,18 @@ struct GrpcSigner::Call {
   std::unique_ptr<grpc::ClientAsyncResponseReader<pb::IstioCertificateResponse>> reader;
   pb::IstioCertificateResponse response;
   grpc::Status status;
-  xds::GrpcThread::Tag tag;
+  rpc::GrpcThread::Tag tag;
   Done done;
 };
 
-GrpcSigner::GrpcSigner(xds::GrpcThread& thread, xds::Endpoint endpoint)
+GrpcSigner::GrpcSigner(rpc::GrpcThread& thread, rpc::Endpoint endpoint)
     : thread_(thread), endpoint_(std::move(endpoint)) {}
 GrpcSigner::~GrpcSigner() = default;
 
 void GrpcSigner::sign(const mesh::Identity& identity, std::string csr_pem, std::chrono::seconds ttl, Done done) {
   if (stopping_) return done(fail(Code::kUnreachable, "stopping"));
   if (!channel_) {
-    auto channel = xds::make_channel(endpoint_);
+    auto channel = rpc::make_channel(endpoint_);
     if (!channel) {
       spdlog::error("no channel to the CA error=\"{}\"", channel.error().text);
       return done(fail(Code::kUnreachable, "the CA's root file"));
@@ -55,7 +55,7 @@ void GrpcSigner::sign(const mesh::Identity& identity, std::string csr_pem, std::
     channel_ = *std::move(channel);
   }
   auto call = std::make_unique<Call>();
-  if (auto headers = xds::add_headers(endpoint_, call->context); !headers) {
+  if (auto headers = rpc::add_headers(endpoint_, call->context); !headers) {
     spdlog::error("no token for the CA error=\"{}\"", headers.error().text);
     return done(fail(Code::kUnreachable, "the bearer token's file"));
   }

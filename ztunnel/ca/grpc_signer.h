@@ -5,14 +5,14 @@
 #include <string>
 
 #include "ztunnel/ca/keeper.h"
-#include "ztunnel/xds/channel.h"
-#include "ztunnel/xds/grpc_thread.h"
+#include "ztunnel/rpc/channel.h"
+#include "ztunnel/rpc/grpc_thread.h"
 
 namespace weft::ca {
 
 class GrpcSigner final : public Signer {
  public:
-  GrpcSigner(xds::GrpcThread& thread, xds::Endpoint endpoint);
+  GrpcSigner(rpc::GrpcThread& thread, rpc::Endpoint endpoint);
   ~GrpcSigner() override;  // REQUIRES: stop() returned
 
   // Runs on the GrpcThread; `done` does too. At most kWait.
@@ -27,8 +27,8 @@ class GrpcSigner final : public Signer {
  private:
   struct Call;
 
-  xds::GrpcThread& thread_;
-  const xds::Endpoint endpoint_;
+  rpc::GrpcThread& thread_;
+  const rpc::Endpoint endpoint_;
   // Owned by the GrpcThread.
   std::shared_ptr<grpc::Channel> channel_;
   std::map<Call*, std::unique_ptr<Call>> calls_;

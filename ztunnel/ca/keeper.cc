@@ -31,7 +31,7 @@ struct Keeper::Waiter {
   io::Event woken;
 };
 
-Keeper::Keeper(xds::Executor& executor, Signer& signer, KeeperOptions options)
+Keeper::Keeper(rpc::Executor& executor, Signer& signer, KeeperOptions options)
     : executor_(executor), signer_(signer), options_(std::move(options)), desk_(random_unit) {}
 
 Keeper::~Keeper() = default;

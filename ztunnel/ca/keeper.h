@@ -16,7 +16,7 @@
 
 #include "ztunnel/ca/certificates.h"
 #include "ztunnel/ca/desk.h"
-#include "ztunnel/xds/grpc_thread.h"
+#include "ztunnel/rpc/executor.h"
 
 namespace weft::ca {
 
@@ -53,7 +53,7 @@ struct CertificateState {
 // Any thread, but for start() and stop().
 class Keeper final : public CertificateSource {
  public:
-  Keeper(xds::Executor& executor, Signer& signer, KeeperOptions options);
+  Keeper(rpc::Executor& executor, Signer& signer, KeeperOptions options);
   ~Keeper() override;  // REQUIRES: stop() returned and the executor runs nothing of ours any more
 
   // Takes what is still valid from the directory. Call before anything else.
@@ -91,7 +91,7 @@ class Keeper final : public CertificateSource {
   void keep_on_disk(const mesh::Identity& identity, const Entry& entry);
   void forget(const mesh::Identity& identity);
 
-  xds::Executor& executor_;
+  rpc::Executor& executor_;
   Signer& signer_;
   const KeeperOptions options_;
   KeeperCounters counters_;

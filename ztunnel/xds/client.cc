@@ -42,7 +42,7 @@ class Client::Stream {
   }
 
   Parsed<void> start() {
-    if (auto headers = add_headers(client_.options_.endpoint, context_); !headers) return headers;
+    if (auto headers = rpc::add_headers(client_.options_.endpoint, context_); !headers) return headers;
     call_ = stub_->PrepareAsyncDeltaAggregatedResources(&context_, &client_.thread_.queue());
     call_->StartCall(&started_);
     return {};
@@ -111,7 +111,7 @@ class Client::Stream {
   std::unique_ptr<Ads::Stub> stub_;
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<Request, Response>> call_;
-  GrpcThread::Tag started_, read_, written_, finished_;
+  rpc::GrpcThread::Tag started_, read_, written_, finished_;
   Request request_;
   Response response_;
   grpc::Status status_;
@@ -119,7 +119,7 @@ class Client::Stream {
   bool open_ = false, reading_ = false, writing_ = false, ending_ = false, finishing_ = false;
 };
 
-Client::Client(GrpcThread& thread, ClientOptions options, Sink sink)
+Client::Client(rpc::GrpcThread& thread, ClientOptions options, Sink sink)
     : thread_(thread),
       options_(std::move(options)),
       sink_(std::move(sink)),
@@ -171,7 +171,7 @@ void Client::want(std::string name) {
 
 void Client::connect() {
   if (stopping_) return;
-  auto channel = make_channel(options_.endpoint);
+  auto channel = rpc::make_channel(options_.endpoint);
   if (!channel) return on_end(false, grpc::FAILED_PRECONDITION, channel.error().text);
   stream_ = std::make_unique<Stream>(*this, *std::move(channel));
   if (auto started = stream_->start(); !started) on_end(false, grpc::FAILED_PRECONDITION, started.error().text);

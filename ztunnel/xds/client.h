@@ -3,7 +3,7 @@
 //   kIdle ─connect→ kStarting ─started→ kOpen ─read failed→ kEnding ─finished→ kIdle (and a timer)
 //                       └───────── not started ────────────────↑
 //
-// Everything private runs on the GrpcThread.
+// Everything private runs on the rpc::GrpcThread.
 #pragma once
 
 #include <array>
@@ -14,14 +14,14 @@
 #include <string>
 #include <vector>
 
-#include "ztunnel/xds/channel.h"
-#include "ztunnel/xds/grpc_thread.h"
+#include "ztunnel/rpc/channel.h"
+#include "ztunnel/rpc/grpc_thread.h"
 #include "ztunnel/xds/session.h"
 
 namespace weft::xds {
 
 struct ClientOptions {
-  Endpoint endpoint;
+  rpc::Endpoint endpoint;
   NodeInfo node;
   bool on_demand = false;
   std::string cache_path;  // empty: nothing is kept on disk
@@ -38,7 +38,7 @@ struct ClientCounters {
   std::atomic<bool> loaded = false;  // began with the cache
 };
 
-// What a message changed. Called on the GrpcThread, in order; hand it to the main thread.
+// What a message changed. Called on the rpc::GrpcThread, in order; hand it to the main thread.
 struct Update {
   state::Edits edits;
   std::vector<std::string> answered;
@@ -47,14 +47,14 @@ using Sink = std::function<void(Update)>;
 
 class Client {
  public:
-  Client(GrpcThread& thread, ClientOptions options, Sink sink);
+  Client(rpc::GrpcThread& thread, ClientOptions options, Sink sink);
   ~Client();  // REQUIRES: stop() returned
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   // Loads the cache, then connects. Any thread, once.
   void start();
-  // Ends the stream, writes the cache and waits for both. Any thread but the GrpcThread.
+  // Ends the stream, writes the cache and waits for both. Any thread but the rpc::GrpcThread.
   void stop();
   // On demand: asks for one name; the answer comes as Update::answered. Any thread.
   void want(std::string name);
@@ -69,12 +69,12 @@ class Client {
   void schedule_save();
   void save();
 
-  GrpcThread& thread_;
+  rpc::GrpcThread& thread_;
   const ClientOptions options_;
   const Sink sink_;
   ClientCounters counters_;
 
-  // Owned by the GrpcThread.
+  // Owned by the rpc::GrpcThread.
   Session session_;
   std::unique_ptr<Stream> stream_;
   Clock::duration backoff_;

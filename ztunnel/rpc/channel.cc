@@ -1,4 +1,4 @@
-#include "ztunnel/xds/channel.h"
+#include "ztunnel/rpc/channel.h"
 
 #include <fmt/format.h>
 #include <grpcpp/channel.h>
@@ -12,7 +12,7 @@
 
 #include "base/net.h"
 
-namespace weft::xds {
+namespace weft::rpc {
 namespace {
 
 constexpr int kMessageMax = 200 << 20;
@@ -94,4 +94,4 @@ Parsed<void> add_headers(const Endpoint& endpoint, grpc::ClientContext& context)
   return {};
 }
 
-}  // namespace weft::xds
+}  // namespace weft::rpc

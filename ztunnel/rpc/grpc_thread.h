@@ -8,22 +8,13 @@
 #include <set>
 #include <thread>
 
-#include "base/clock.h"
+#include "ztunnel/rpc/executor.h"
 
 namespace grpc {
 class CompletionQueue;
 }
 
-namespace weft::xds {
-
-// What runs acts in time; the seam for tests with a clock of their own. Any thread.
-class Executor {
- public:
-  virtual ~Executor() = default;
-  virtual void post(std::function<void()> act) = 0;
-  virtual void after(Clock::duration wait, std::function<void()> act) = 0;
-  virtual WallClock::time_point wall_now() const { return WallClock::now(); }
-};
+namespace weft::rpc {
 
 class GrpcThread final : public Executor {
  public:
@@ -54,4 +45,4 @@ class GrpcThread final : public Executor {
   std::thread thread_;
 };
 
-}  // namespace weft::xds
+}  // namespace weft::rpc

@@ -1,9 +1,9 @@
-#include "ztunnel/xds/grpc_thread.h"
+#include "ztunnel/rpc/grpc_thread.h"
 
 #include <grpcpp/alarm.h>
 #include <grpcpp/completion_queue.h>
 
-namespace weft::xds {
+namespace weft::rpc {
 
 struct GrpcThread::Timer {
   grpc::Alarm alarm;
@@ -51,4 +51,4 @@ void GrpcThread::stop() {
   thread_.join();
 }
 
-}  // namespace weft::xds
+}  // namespace weft::rpc

@@ -13,7 +13,7 @@ class Channel;
 class ClientContext;
 }  // namespace grpc
 
-namespace weft::xds {
+namespace weft::rpc {
 
 struct Endpoint {
   std::string address;   // "https://host:port", "http://host:port"; a bare "host:port" is https
@@ -33,4 +33,4 @@ Parsed<std::shared_ptr<grpc::Channel>> make_channel(const Endpoint& endpoint);
 // Adds authorization (the token file is read now), clusterid and the extra headers.
 Parsed<void> add_headers(const Endpoint& endpoint, grpc::ClientContext& context);
 
-}  // namespace weft::xds
+}  // namespace weft::rpc

@@ -1,6 +1,7 @@
 #include "bpf/user/maps.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace weft::bpf {
@@ -15,7 +16,7 @@ Result<std::vector<IpAddress>> addresses_in(const bpf_map* map) {
   auto keys = map_keys<weft_listener_key>(map);
   if (!keys) return std::unexpected(keys.error());
   std::vector<IpAddress> ips;
-  for (const weft_listener_key& key : *keys) ips.push_back(*IpAddress::from_bytes(key.ip));
+  for (const weft_listener_key& key : *keys) ips.push_back(IpAddress::v6(std::to_array(key.ip)));
   return ips;
 }
 

@@ -43,7 +43,7 @@ Parsed<void> unload(const std::string& pin_dir) {
   closedir(dir);
   for (const auto& some : names) {
     for (const std::string& name : some) {
-      const std::string path = pin_dir + "/" + name;
+      const std::string path = fmt::format("{}/{}", pin_dir, name);
       if (name.starts_with("weft_")) {
         if (unlink(path.c_str()) != 0 && errno != ENOENT) return failed(path, std::strerror(errno));
       } else if (auto dropped = drop_link(path); !dropped) {

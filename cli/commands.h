@@ -1,0 +1,71 @@
+// Every command as a function: arguments in, exit code out. app.cc reads the command line and calls these.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/context.h"
+
+namespace weft::cli {
+
+struct UpArguments {
+  int nodes = 2;
+  std::vector<std::string> set;
+  bool no_mesh = false;
+};
+int sandbox_up(const Context& context, const UpArguments& arguments);
+int sandbox_down(const Context& context, bool all);
+// Hidden: what `up` starts in the background.
+int sandbox_daemon(const Context& context, const UpArguments& arguments, int progress);
+
+struct ObjectArguments {
+  std::vector<std::string> names;  // KIND NAME…, or KIND/NAME…
+  std::string ns = "default";
+  bool all_namespaces = false;
+  bool all = false;
+  std::vector<std::string> files;
+  std::string selector;
+  bool wait = true;
+  bool ignore_not_found = false;
+  bool no_headers = false;
+  long grace = -1;
+  std::string condition;  // of wait
+  std::string timeout;
+};
+int sandbox_apply(const Context& context, const ObjectArguments& arguments);
+int sandbox_delete(const Context& context, const ObjectArguments& arguments);
+int sandbox_get(const Context& context, const ObjectArguments& arguments);
+int sandbox_annotate(const Context& context, const ObjectArguments& arguments, const char* field);
+int sandbox_wait(const Context& context, const ObjectArguments& arguments);
+
+struct ExecArguments {
+  std::string pod, ns = "default", container;
+  std::vector<std::string> command;
+};
+// Becomes the command: returns only when that fails.
+int sandbox_exec(const Context& context, const ExecArguments& arguments);
+
+struct ComponentArguments {
+  std::string action, component, node, signal;
+  std::string timeout = "40s";
+};
+int sandbox_component(const Context& context, const ComponentArguments& arguments);
+
+struct LogArguments {
+  std::string name, ns = "default", container, node;
+  bool follow = false;
+  long tail = -1;
+};
+int sandbox_logs(const Context& context, const LogArguments& arguments);
+
+struct CertificateArguments {
+  std::string account, ns = "default", out;
+};
+int sandbox_certificate(const Context& context, const CertificateArguments& arguments);
+
+int check(const Context& context, bool pre);
+int status(const Context& context);
+int version(const Context& context);
+int completion(const std::string& shell);
+
+}  // namespace weft::cli

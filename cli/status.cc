@@ -1,0 +1,71 @@
+// status: who is enrolled, since when, and who is not and why, as the nodes' agents tell it.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/table.h"
+#include "sandbox/client.h"
+#include "sandbox/ids.h"
+#include "sandbox/json.h"
+
+namespace weft::cli {
+namespace {
+
+using sandbox::Json;
+using sandbox::list;
+using sandbox::str;
+
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
+
+}  // namespace
+
+int status(const Context& context) {
+  const auto layout = find_sandbox(context);
+  if (!layout) return fail_with(layout.error());
+  const auto sandbox = ask(context, {{"cmd", "status"}});
+  if (!sandbox) return fail_with(sandbox.error());
+  int code = kOk;
+  Json nodes = Json::array();
+  std::vector<std::vector<std::string>> components = {{"COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "LAST END"}};
+  std::vector<std::vector<std::string>> pods = {{"NAMESPACE", "POD", "NODE", "STATE", "SINCE", "WHY"}};
+  for (const auto& c : (*sandbox)["components"]) {
+    const auto pid = sandbox::number(c, {"pid"});
+    components.push_back({str(c, {"name"}), or_dash(str(c, {"node"})), str(c, {"state"}), pid > 0 ? std::to_string(pid) : "-",
+                          std::to_string(sandbox::number(c, {"restarts"})), or_dash(str(c, {"lastEnd"}))});
+    if (str(c, {"name"}) != "agent") continue;
+    const auto node = str(c, {"node"});
+    auto agent = sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
+    if (!agent) {
+      code = fail_with(fmt::format("the agent on {} does not answer: {}", node, agent.error().text));
+      nodes.push_back({{"node", node}, {"error", agent.error().text}});
+      continue;
+    }
+    for (const auto& pod : list(*agent, {"pods"})) {
+      const auto since = str(pod, {"since"}), error = str(pod, {"error"}), key = str(pod, {"key"});
+      auto why = str(pod, {"reason"}) + (key.empty() ? "" : " (" + key + ")");
+      if (!error.empty()) why += "; " + error;
+      const auto seconds = since.empty() ? std::string() : since.substr(0, 19) + "Z";
+      pods.push_back({str(pod, {"namespace"}), str(pod, {"name"}), node, str(pod, {"state"}),
+                      since.empty() ? "-" : human_duration(sandbox::seconds_since(seconds)), why});
+    }
+    nodes.push_back(std::move(*agent));
+  }
+  if (context.json()) {
+    print(Json{{"name", layout->name}, {"components", (*sandbox)["components"]}, {"nodes", nodes}}.dump(2) + "\n");
+  } else {
+    print(render_table(components) + "\n" + (pods.size() > 1 ? render_table(pods) : "no pods\n"));
+  }
+  return code;
+}
+
+int version(const Context& context) {
+  const auto layout = find_sandbox(context);
+  const auto state = layout ? sandbox::call(layout->api_socket(), {{"cmd", "status"}}, std::chrono::seconds(2)) : problem("");
+  const auto server = state ? fmt::format("sandbox {}", layout->name) : std::string("unavailable");
+  if (context.json()) print(Json{{"client", WEFT_VERSION}, {"server", state ? WEFT_VERSION : "unavailable"}}.dump() + "\n");
+  else print(fmt::format("Client version: {}\nServer version: {}\n", WEFT_VERSION, state ? fmt::format("{} ({})", WEFT_VERSION, server) : server));
+  return kOk;
+}
+
+}  // namespace weft::cli

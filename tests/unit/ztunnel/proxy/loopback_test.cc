@@ -1,0 +1,287 @@
+// The data path on real loops and sockets: bytes, memory, DNS.
+#include <gtest/gtest.h>
+#include <malloc.h>
+
+#include "tests/unit/ztunnel/proxy/dns_message.h"
+#include "tests/unit/ztunnel/proxy/loopback_mesh.h"
+
+namespace weft::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::byte pattern(std::size_t place) { return static_cast<std::byte>((place * 131 + place / 251) & 0xff); }
+
+struct Loopback : testing::TestWithParam<io::LoopKind> {
+  void SetUp() override {
+    auto loop = io::make_loop(GetParam());
+    if (!loop) GTEST_SKIP() << describe(loop.error());
+    mesh = std::make_unique<LoopbackMesh>(std::move(*loop));
+  }
+  std::unique_ptr<LoopbackMesh> mesh;
+};
+INSTANTIATE_TEST_SUITE_P(Loops, Loopback, testing::Values(io::LoopKind::kEpoll, io::LoopKind::kUring),
+                         [](const auto& kind) { return kind.param == io::LoopKind::kEpoll ? "Epoll" : "Uring"; });
+
+io::Task<Result<io::Socket>> dial(LoopbackMesh& mesh, SocketAddress address, int type = SOCK_STREAM) {
+  io::Socket socket(*mesh.loop, tcp_socket(type));
+  auto connected = co_await io::connect(*mesh.loop, socket.get(), address, mesh.loop->in(5s));
+  if (!connected) co_return std::unexpected(connected.error());
+  co_return std::move(socket);
+}
+
+io::Task<Result<io::Socket>> accept_one(LoopbackMesh& mesh, int listener) {
+  auto accepted = co_await io::accept(*mesh.loop, listener, mesh.loop->in(5s));
+  if (!accepted) co_return std::unexpected(accepted.error());
+  co_return io::Socket(*mesh.loop, std::move(*accepted));
+}
+
+io::Spawned send_pattern(io::Scope&, LoopbackMesh& mesh, int fd, std::size_t count) {
+  std::vector<std::byte> bytes;
+  for (std::size_t sent = 0; sent < count; sent += bytes.size()) {
+    bytes.resize(std::min<std::size_t>(count - sent, 100'003));
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = pattern(sent + i);
+    auto done = co_await io::send_all(*mesh.loop, fd, bytes);
+    EXPECT_TRUE(done.has_value());
+    if (!done) co_return;
+  }
+  mesh.loop->shutdown_write(fd);
+}
+
+io::Spawned read_pattern(io::Scope&, LoopbackMesh& mesh, int fd, std::size_t& read, bool& good) {
+  for (;;) {
+    auto got = co_await io::recv_buffer(*mesh.loop, fd, mesh.loop->in(20s));
+    EXPECT_TRUE(got.has_value());
+    if (!got || got->empty()) break;
+    for (auto byte : got->bytes()) good &= byte == pattern(read++);
+  }
+}
+
+io::Task<void> both_ways(LoopbackMesh& mesh, std::size_t count) {
+  io::Socket listener(*mesh.loop, bound_to(mesh.app));
+  auto client = co_await dial(mesh, mesh.outbound);
+  auto server = co_await accept_one(mesh, listener.get());
+  EXPECT_TRUE(client && server);
+  if (!client || !server) co_return;
+  io::Scope scope;
+  std::size_t up = 0, down = 0;
+  bool good = true;
+  send_pattern(scope, mesh, client->get(), count);
+  send_pattern(scope, mesh, server->get(), count);
+  read_pattern(scope, mesh, server->get(), up, good);
+  read_pattern(scope, mesh, client->get(), down, good);
+  co_await scope.join();
+  EXPECT_EQ(up, count);
+  EXPECT_EQ(down, count);
+  EXPECT_TRUE(good);
+  client->close();
+  server->close();
+  co_await io::sleep_for(*mesh.loop, 50ms);
+  EXPECT_EQ(mesh.log.good, 2) << mesh.log.last;
+  co_await mesh.stop();
+}
+
+TEST_P(Loopback, MegabytesBothWaysAtOnceAreWhole) { io::run_until_done(*mesh->loop, both_ways(*mesh, 16'000'000)); }
+
+// A reset travels: client → server application, and the other way.
+io::Task<void> resets(LoopbackMesh& mesh, bool by_client) {
+  io::Socket listener(*mesh.loop, bound_to(mesh.app));
+  auto client = co_await dial(mesh, mesh.outbound);
+  auto server = co_await accept_one(mesh, listener.get());
+  EXPECT_TRUE(client && server);
+  if (!client || !server) co_return;
+  (by_client ? *client : *server).reset();
+  std::array<std::byte, 16> bytes;
+  auto got = co_await io::recv_some(*mesh.loop, (by_client ? *server : *client).get(), bytes, mesh.loop->in(2s));
+  EXPECT_FALSE(got.has_value()) << "a reset, not a clean end";
+  if (!got) EXPECT_EQ(got.error().os, ECONNRESET);
+  co_await mesh.stop();
+}
+TEST_P(Loopback, AResetByTheClientIsAResetAtTheServer) { io::run_until_done(*mesh->loop, resets(*mesh, true)); }
+TEST_P(Loopback, AResetByTheServerIsAResetAtTheClient) { io::run_until_done(*mesh->loop, resets(*mesh, false)); }
+
+// Half-close: the client's end reaches the server, which still may answer.
+io::Task<void> half_close(LoopbackMesh& mesh) {
+  io::Socket listener(*mesh.loop, bound_to(mesh.app));
+  auto client = co_await dial(mesh, mesh.outbound);
+  auto server = co_await accept_one(mesh, listener.get());
+  EXPECT_TRUE(client && server);
+  if (!client || !server) co_return;
+  mesh.loop->shutdown_write(client->get());
+  std::array<std::byte, 16> bytes{};
+  auto end = co_await io::recv_some(*mesh.loop, server->get(), bytes, mesh.loop->in(2s));
+  EXPECT_TRUE(end && *end == 0);
+  co_await io::sleep_for(*mesh.loop, 50ms);
+  auto sent = co_await io::send_all(*mesh.loop, server->get(), std::span(bytes).first(5));
+  EXPECT_TRUE(sent.has_value());
+  server->close();
+  auto got = co_await io::recv_some(*mesh.loop, client->get(), bytes, mesh.loop->in(2s));
+  EXPECT_TRUE(got && *got == 5);
+  got = co_await io::recv_some(*mesh.loop, client->get(), bytes, mesh.loop->in(2s));
+  EXPECT_TRUE(got && *got == 0);
+  co_await mesh.stop();
+}
+TEST_P(Loopback, HalfClosedConnectionsGoOn) { io::run_until_done(*mesh->loop, half_close(*mesh)); }
+
+// Memory of idle connections, both ends of the mesh in this process: outbound and inbound together.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define WEFT_TEST_SANITIZED 1
+#endif
+#endif
+#ifdef NDEBUG
+constexpr std::size_t kBytesPerIdlePair = 3 * 1024;  // DESIGN §10: 1.5 KB a stream and node
+#else
+constexpr std::size_t kBytesPerIdlePair = 8 * 1024;  // -O0 frames keep every temporary
+#endif
+
+io::Task<void> idle_memory(LoopbackMesh& mesh) {
+  constexpr std::size_t kConnections = 400;
+  io::Socket listener(*mesh.loop, bound_to(mesh.app));
+  std::vector<io::Socket> ends;
+  std::array<std::byte, 64> bytes{};
+  std::size_t before = 0;
+  ends.reserve(2 * kConnections + 600);
+  for (std::size_t i = 0; i < kConnections + 300; ++i) {
+    if (i == 300) before = ::mallinfo2().uordblks;  // tunnels, series and pools are warm
+    auto client = co_await dial(mesh, mesh.outbound);
+    auto server = co_await accept_one(mesh, listener.get());
+    EXPECT_TRUE(client && server);
+    if (!client || !server) co_return;
+    auto sent = co_await io::send_all(*mesh.loop, client->get(), bytes);
+    auto got = co_await io::recv_some(*mesh.loop, server->get(), bytes, mesh.loop->in(5s));
+    EXPECT_TRUE(sent && got);
+    ends.push_back(std::move(*client));
+    ends.push_back(std::move(*server));
+  }
+  const std::size_t each = (::mallinfo2().uordblks - before) / kConnections;
+  std::printf("bytes per idle connection (outbound and inbound): %zu\n", each);
+  EXPECT_LE(each, kBytesPerIdlePair);
+  ends.clear();
+  co_await mesh.stop();
+}
+TEST_P(Loopback, AnIdleConnectionIsSmall) {
+#ifdef WEFT_TEST_SANITIZED
+  GTEST_SKIP() << "a sanitizer's heap is not ours";
+#else
+  io::run_until_done(*mesh->loop, idle_memory(*mesh));
+#endif
+}
+
+// ---- DNS ----
+
+io::Task<dns::Bytes> ask_udp(LoopbackMesh& mesh, dns::Bytes message) {
+  auto socket = co_await dial(mesh, mesh.dns, SOCK_DGRAM);
+  auto sent = co_await io::send_all(*mesh.loop, socket->get(), message);
+  dns::Bytes reply(4096);
+  auto got = co_await io::recv_some(*mesh.loop, socket->get(), reply, mesh.loop->in(2s));
+  EXPECT_TRUE(sent && got);
+  reply.resize(got ? *got : 0);
+  co_return reply;
+}
+
+io::Task<dns::Bytes> ask_tcp(LoopbackMesh& mesh, dns::Bytes message) {
+  auto socket = co_await dial(mesh, mesh.dns);
+  dns::Bytes framed;
+  dns::put(framed, {static_cast<int>(message.size() >> 8), static_cast<int>(message.size() & 0xff)});
+  framed.insert(framed.end(), message.begin(), message.end());
+  // In two pieces, as a hostile or slow client would.
+  auto sent = co_await io::send_all(*mesh.loop, socket->get(), std::span(framed).first(1));
+  co_await io::sleep_for(*mesh.loop, 10ms);
+  sent = co_await io::send_all(*mesh.loop, socket->get(), std::span(framed).subspan(1));
+  dns::Bytes reply(4096);
+  std::size_t size = 0;
+  while (size < 2 || size < 2 + static_cast<std::size_t>(dns::u16_at(reply, 0))) {
+    auto got = co_await io::recv_some(*mesh.loop, socket->get(), std::span(reply).subspan(size), mesh.loop->in(2s));
+    EXPECT_TRUE(got && *got != 0);
+    if (!got || *got == 0) break;
+    size += *got;
+  }
+  reply.resize(size);
+  if (size > 2) reply.erase(reply.begin(), reply.begin() + 2);
+  co_return reply;
+}
+
+// The cluster's DNS: answers anything by its own bytes with QR set and a tail that no codec of ours would write.
+dns::Bytes upstream_answer(const dns::Bytes& message) {
+  auto out = message;
+  out[2] |= std::byte{0x80};
+  dns::put(out, {0xde, 0xad, 0xbe, 0xef});
+  return out;
+}
+io::Spawned upstream_udp(io::Scope&, LoopbackMesh& mesh, int fd, int& asked) {
+  for (;;) {
+    auto ready = co_await io::readable(*mesh.loop, fd);
+    if (!ready) co_return;
+    dns::Bytes message(4096);
+    SocketAddress from;
+    auto got = Sockets::system().receive_from(fd, message, from);
+    if (!got) continue;
+    ++asked;
+    message.resize(*got);
+    EXPECT_TRUE(Sockets::system().send_to(fd, upstream_answer(message), from).has_value());
+  }
+}
+io::Spawned upstream_tcp(io::Scope&, LoopbackMesh& mesh, int listener) {
+  auto client = co_await accept_one(mesh, listener);
+  if (!client) co_return;
+  dns::Bytes message(4096);
+  auto got = co_await io::recv_some(*mesh.loop, client->get(), message);
+  if (!got) co_return;
+  message.resize(*got);
+  dns::Bytes body(message.begin() + 2, message.end());
+  body = upstream_answer(body);
+  dns::Bytes framed;
+  dns::put(framed, {static_cast<int>(body.size() >> 8), static_cast<int>(body.size() & 0xff)});
+  framed.insert(framed.end(), body.begin(), body.end());
+  auto sent = co_await io::send_all(*mesh.loop, client->get(), framed);
+  EXPECT_TRUE(sent.has_value());
+}
+
+io::Task<void> resolves(LoopbackMesh& mesh) {
+  io::Socket udp(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));
+  io::Socket tcp(*mesh.loop, bound_to(mesh.config.dns_upstream));
+  io::Scope scope;
+  int asked = 0;
+  upstream_udp(scope, mesh, udp.get(), asked);
+  upstream_tcp(scope, mesh, tcp.get());
+
+  const auto known = dns::query("web.default.svc.cluster.local", dns::kTypeA);
+  auto reply = co_await ask_udp(mesh, known);
+  EXPECT_EQ(dns::records_of(reply).at(0).data, "10.96.0.50");
+  reply = co_await ask_tcp(mesh, known);
+  EXPECT_EQ(dns::records_of(reply).at(0).data, "10.96.0.50");
+  EXPECT_EQ(asked, 0);
+
+  for (const auto& message : {dns::query("example.org", dns::kTypeA, 1232), dns::query("web.default.svc.cluster.local", 33)}) {
+    reply = co_await ask_udp(mesh, message);
+    EXPECT_EQ(reply, upstream_answer(message)) << "byte for byte";
+  }
+  EXPECT_EQ(asked, 2);
+  const auto foreign = dns::query("example.org", dns::kTypeA);
+  reply = co_await ask_tcp(mesh, foreign);
+  EXPECT_EQ(reply, upstream_answer(foreign));
+
+  auto broken = dns::query("a.b", dns::kTypeA);
+  broken.resize(14);
+  reply = co_await ask_udp(mesh, broken);
+  EXPECT_EQ(dns::rcode_of(reply), dns::kFormErr);
+
+  mesh.loop->cancel(udp.get());
+  mesh.loop->cancel(tcp.get());
+  co_await mesh.stop();
+  co_await scope.join();
+}
+TEST_P(Loopback, DnsAnswersWhatTheMeshKnowsAndRelaysTheRest) { io::run_until_done(*mesh->loop, resolves(*mesh)); }
+
+io::Task<void> upstream_is_silent(LoopbackMesh& mesh) {
+  mesh.config.dns_timeout = 200ms;
+  io::Socket udp(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));
+  auto reply = co_await ask_udp(mesh, dns::query("example.org", dns::kTypeA));
+  EXPECT_EQ(dns::rcode_of(reply), dns::kServFail);
+  co_await mesh.stop();
+}
+TEST_P(Loopback, ASilentUpstreamIsServfailNotSilence) { io::run_until_done(*mesh->loop, upstream_is_silent(*mesh)); }
+
+}  // namespace
+}  // namespace weft::proxy

@@ -139,6 +139,9 @@ int on_stream_close(nghttp2_session* session, std::int32_t id, std::uint32_t cod
 
 // ---- sent ----
 
+// A rest so small goes out with the rest of its write even when the sink has enough: alone it would cost a record and a send.
+constexpr std::size_t kTailMax = 2048;
+
 ssize_t on_send(nghttp2_session*, const std::uint8_t* data, std::size_t size, int, void* user) {
   Parts& parts = parts_of(user);
   if (!parts.sink->put(as_span(data, size), {})) parts.sink_full = true;
@@ -150,7 +153,7 @@ ssize_t read_body(nghttp2_session*, std::int32_t, std::uint8_t*, std::size_t len
   Parts& parts = parts_of(user);
   Outbox& outbox = *static_cast<Outbox*>(source->ptr);
   if (outbox.pending.empty() && !outbox.finish) return NGHTTP2_ERR_DEFERRED;
-  if (parts.sink_full) return NGHTTP2_ERR_PAUSE;
+  if (parts.sink_full && outbox.pending.size() > kTailMax) return NGHTTP2_ERR_PAUSE;
   const std::size_t count = std::min(length, outbox.pending.size());
   *flags = NGHTTP2_DATA_FLAG_NO_COPY;
   if (outbox.finish && count == outbox.pending.size()) *flags |= NGHTTP2_DATA_FLAG_EOF;
@@ -174,9 +177,8 @@ int send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* head, 
   outbox.pending = outbox.pending.subspan(length);
   if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) outbox.finished = true;
   if (outbox.pending.empty()) parts.listener.on_sent(outbox.cookie);
-  if (more) return 0;
-  parts.sink_full = true;
-  return NGHTTP2_ERR_PAUSE;
+  if (!more) parts.sink_full = true;
+  return more || (!outbox.pending.empty() && outbox.pending.size() <= kTailMax) ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 // After a refusal the request is not over, and nobody will read it: let the peer stop (RFC 9113 §8.1). Not earlier: nghttp2 drops

@@ -35,6 +35,11 @@ bool means_unsupported(int reason) {
   }
 }
 
+// SSL_get_error looks at the thread's queue: it has to be empty before a call. It nearly always is.
+void clear_errors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 }  // namespace
 
 struct Engine::State {
@@ -106,7 +111,7 @@ Result<void> Engine::handshake(Output& out) {
   State& state = *state_;
   if (state.done) return {};
   state.wire.out = &out;
-  ERR_clear_error();
+  clear_errors();
   const int result = SSL_do_handshake(state.ssl);
   if (result == 1) {
     state.done = true;
@@ -132,7 +137,7 @@ Result<std::size_t> Engine::read(std::span<std::byte> into, Output& out) {
   state.wire.out = &out;
   std::size_t got = 0;
   if (state.wire.in.empty() && SSL_has_pending(state.ssl) == 0) return std::size_t{0};
-  ERR_clear_error();
+  clear_errors();
   const int result = SSL_read_ex(state.ssl, into.data(), into.size(), &got);
   if (result == 1) return got;
   if (SSL_get_error(state.ssl, result) == SSL_ERROR_WANT_READ) return std::size_t{0};
@@ -146,7 +151,7 @@ Result<void> Engine::write(std::span<const std::byte> plaintext, Output& out) {
   while (!plaintext.empty()) {
     const std::size_t count = std::min(plaintext.size(), kRecordPayload);
     std::size_t written = 0;
-    ERR_clear_error();
+    clear_errors();
     const int result = SSL_write_ex(state.ssl, plaintext.data(), count, &written);
     if (result != 1) return state.failed(result, "tls write");
     plaintext = plaintext.subspan(written);

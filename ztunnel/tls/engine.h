@@ -17,30 +17,13 @@
 #include "base/result.h"
 #include "mesh/identity.h"
 #include "ztunnel/tls/credentials.h"
+#include "ztunnel/tls/output.h"
 
 namespace weft::tls {
 
 // Plaintext bytes in a full TLS record, and the most bytes its ciphertext takes.
 inline constexpr std::size_t kRecordPayload = 16384;
 inline constexpr std::size_t kRecordMax = kRecordPayload + 5 + 1 + 16;
-
-// Ciphertext waiting to be sent. Grows by whole records; memory is kept until release().
-class Output {
- public:
-  std::span<const std::byte> bytes() const { return {data_.get(), size_}; }
-  std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
-  // Room for `count` more bytes at the end; committed with grow().
-  std::byte* reserve(std::size_t count);
-  void grow(std::size_t count) { size_ += count; }
-  void append(std::span<const std::byte> bytes);
-  void clear() { size_ = 0; }
-  void release();  // clear and give the memory back
-
- private:
-  std::unique_ptr<std::byte[]> data_;
-  std::size_t size_ = 0, capacity_ = 0;
-};
 
 class Engine {
  public:

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "ztunnel/tls/engine.h"
+#include "ztunnel/tls/output.h"
 
 namespace weft::tls {
 namespace {
@@ -54,27 +54,6 @@ void SpanBio::attach(ssl_st* ssl) {
   BIO* bio = BIO_new(method);
   BIO_set_data(bio, this);
   SSL_set_bio(ssl, bio, bio);
-}
-
-std::byte* Output::reserve(std::size_t count) {
-  if (size_ + count > capacity_) {
-    capacity_ = std::max(size_ + count, capacity_ * 2);
-    auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity_);
-    if (size_ != 0) std::memcpy(larger.get(), data_.get(), size_);
-    data_ = std::move(larger);
-  }
-  return data_.get() + size_;
-}
-
-void Output::append(std::span<const std::byte> bytes) {
-  if (bytes.empty()) return;
-  std::memcpy(reserve(bytes.size()), bytes.data(), bytes.size());
-  size_ += bytes.size();
-}
-
-void Output::release() {
-  data_.reset();
-  size_ = capacity_ = 0;
 }
 
 }  // namespace weft::tls

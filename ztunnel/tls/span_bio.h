@@ -1,5 +1,4 @@
 // SpanBio: what OpenSSL reads from and writes to: a span that was fed, and an Output that takes the ciphertext. No copies in between.
-// Also Output's home.
 #pragma once
 
 #include <openssl/bio.h>

@@ -67,6 +67,11 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     pump_locked();
   }
 
+  void stop() {
+    std::lock_guard lock(mutex_);
+    end({grpc::StatusCode::UNAVAILABLE, "the control plane is stopping"});
+  }
+
   ClientStatus status() {
     std::lock_guard lock(mutex_);
     const std::string node = caller_.node.empty() || caller_.any_node ? session_.node_name() : caller_.node;
@@ -186,6 +191,7 @@ std::vector<std::shared_ptr<Stream>> Hub::open_streams() const {
 
 ClientStatus status_of(Stream& stream) { return stream.status(); }
 void wake(Stream& stream) { stream.pump(); }
+void stop(Stream& stream) { stream.stop(); }
 
 std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub) { return std::make_unique<Discovery>(hub); }
 

@@ -33,5 +33,6 @@ std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub);
 std::unique_ptr<grpc::Service> make_certificate_service(Hub& hub);
 ClientStatus status_of(Stream& stream);
 void wake(Stream& stream);
+void stop(Stream& stream);
 
 }  // namespace weft::controlplane::server

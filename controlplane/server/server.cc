@@ -1,5 +1,6 @@
 #include "controlplane/server/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
@@ -118,6 +119,8 @@ Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   std::unique_ptr<State> state(new State{.hub = {.services = services, .types = options.types}});
   state->discovery = make_discovery_service(state->hub);
   state->certificates = make_certificate_service(state->hub);
+  // gRPC's own words (a client's failed handshake, mostly) are a developer's.
+  gpr_set_log_function([](gpr_log_func_args* line) { spdlog::debug("grpc {}", line->message); });
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(kRequestBytesMax);
   builder.SetMaxSendMessageSize(kResponseBytesMax);
@@ -140,7 +143,10 @@ Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 
-Server::~Server() { state_->server->Shutdown(WallClock::now() + kStopGrace); }
+Server::~Server() {
+  for (const auto& stream : state_->hub.open_streams()) stop(*stream);
+  state_->server->Shutdown(WallClock::now() + kStopGrace);
+}
 
 void Server::wake() {
   for (const auto& stream : state_->hub.open_streams()) server::wake(*stream);

@@ -85,8 +85,10 @@ void World::put(const source::Object& object) {
     if (auto decoded = source::decode_namespace(object)) namespaces_[object.name] = std::move(*decoded);
     touch_namespace(object.name);
   } else if (key.kind == "Node") {
+    // A node reports its status all the time; its pods only care for its labels.
+    const auto known = nodes_.find(object.name);
+    dirty_everything_ = dirty_everything_ || known == nodes_.end() || known->second.labels != object.labels;
     if (auto decoded = source::decode_node(object)) nodes_[object.name] = std::move(*decoded);
-    dirty_everything_ = true;
   } else if (key.kind == "Pod") {
     if (auto decoded = source::decode_pod(object)) pods_[ns][object.name] = std::move(*decoded);
     dirty_pods_.insert({ns, object.name});

@@ -217,7 +217,12 @@ model::Condition condition_of(const model::AuthzPolicy& policy, std::size_t drop
     out.reason = "UnsupportedValue";
     out.message = std::move(message);
   };
-  if (policy.action == model::Action::kAudit) {
+  const bool all_services = std::all_of(policy.targets.begin(), policy.targets.end(),
+                                        [](const model::TargetRef& one) { return one.kind == "Service" && one.group.empty(); });
+  if (!policy.targets.empty()) out.message = "no waypoint serves the target: enforced at the pods behind it";
+  if (!all_services) {
+    unsupported("only a Service can be a target without a waypoint or gateway; other targets are not enforced");
+  } else if (policy.action == model::Action::kAudit) {
     unsupported("AUDIT needs a waypoint; the policy decides nothing");
   } else if (policy.action == model::Action::kCustom) {
     unsupported("CUSTOM needs a waypoint to ask its provider; until then everything that the rules match at L4 is denied");

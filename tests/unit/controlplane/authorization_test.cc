@@ -160,6 +160,14 @@ TEST(Authorization, AuditDecidesNothingAndSaysSo) {
   EXPECT_FALSE(policy->conditions[0].status);
 }
 
+TEST(Authorization, TargetsThatNobodyEnforcesAreNamed) {
+  const auto gateway = decode("{targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: g}], rules: [{}]}");
+  EXPECT_FALSE(gateway->conditions.at(0).status);
+  const auto service = decode("{targetRefs: [{kind: Service, group: '', name: s}], rules: [{}]}");
+  EXPECT_TRUE(service->conditions.at(0).status);
+  EXPECT_THAT(service->conditions.at(0).message, HasSubstr("at the pods behind it"));
+}
+
 TEST(Authorization, ScopeIsBySelectorAndNamespace) {
   using enum mesh::PolicyScope;
   EXPECT_EQ(decode("{rules: [{}]}")->l4->scope, kNamespace);

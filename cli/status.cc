@@ -26,7 +26,7 @@ int status(const Context& context) {
   const auto sandbox = ask(context, {{"cmd", "status"}});
   if (!sandbox) return fail_with(sandbox.error());
   int code = kOk;
-  Json nodes = Json::array();
+  Json nodes = Json::array(), all_pods = Json::array();
   std::vector<std::vector<std::string>> components = {{"COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "LAST END"}};
   std::vector<std::vector<std::string>> pods = {{"NAMESPACE", "POD", "NODE", "STATE", "SINCE", "WHY"}};
   for (const auto& c : (*sandbox)["components"]) {
@@ -45,6 +45,8 @@ int status(const Context& context) {
       const auto since = str(pod, {"since"}), error = str(pod, {"error"}), key = str(pod, {"key"});
       auto why = str(pod, {"reason"}) + (key.empty() ? "" : " (" + key + ")");
       if (!error.empty()) why += "; " + error;
+      all_pods.push_back(pod);
+      all_pods.back()["node"] = node;
       const auto seconds = since.empty() ? std::string() : since.substr(0, 19) + "Z";
       pods.push_back({str(pod, {"namespace"}), str(pod, {"name"}), node, str(pod, {"state"}),
                       since.empty() ? "-" : human_duration(sandbox::seconds_since(seconds)), why});
@@ -52,7 +54,7 @@ int status(const Context& context) {
     nodes.push_back(std::move(*agent));
   }
   if (context.json()) {
-    print(Json{{"name", layout->name}, {"components", (*sandbox)["components"]}, {"nodes", nodes}}.dump(2) + "\n");
+    print(Json{{"name", layout->name}, {"components", (*sandbox)["components"]}, {"pods", all_pods}, {"nodes", nodes}}.dump(2) + "\n");
   } else {
     print(render_table(components) + "\n" + (pods.size() > 1 ? render_table(pods) : "no pods\n"));
   }

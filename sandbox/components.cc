@@ -62,7 +62,7 @@ Component control_plane_component(const Layout& layout, const std::string& bin, 
   c.command.entry = fabric.entry("controlplane");
   c.command.drop = Drop{.uid = kControlPlaneUid, .gid = kControlPlaneUid};
   c.command.files_max = kFilesMax;
-  c.ready = {.net = fabric.net(), .address = std::string(kControlV4), .port = 15014, .path = "/ready"};
+  c.ready = {.net = fabric.net(), .address = std::string(kControlV4), .port = 15014, .path = "/metrics"};
   return c;
 }
 
@@ -88,7 +88,7 @@ Component agent_component(const Layout& layout, const std::string& bin, const Se
   c.command.env = plain_environment();
   c.command.entry = node.entry("podweft-node/agent");
   c.command.files_max = kFilesMax;
-  c.ready = {.net = node.pause().net.get(), .address = net.v4(), .port = 15031, .path = "/readyz"};
+  c.ready = {.net = node.pause().net.get(), .address = net.v4(), .port = 15031, .path = "/healthz/ready"};
   return c;
 }
 
@@ -121,6 +121,8 @@ Component ztunnel_component(const Layout& layout, const std::string& bin, const 
       {"WEFT_IO", settings.get("io")},
       {"XDS_ON_DEMAND", settings.get("onDemand")},
       {"TERMINATION_GRACE_PERIOD_SECONDS", seconds_of(settings.get("terminationGrace"))},
+      {"ISTIO_META_DNS_CAPTURE", settings.is("dnsCapture") && !settings.is("onDemand") ? "true" : "false"},
+      {"WEFT_STATE_DIR", layout.ztunnel_state(node.name())},
       {"WEFT_ADMIN_ADDR", "127.0.0.1:15000"},
       {"WEFT_METRICS_ADDR", "0.0.0.0:15020"},
       {"WEFT_READY_ADDR", "0.0.0.0:15021"}};
@@ -151,6 +153,7 @@ Parsed<void> prepare_component_files(const Layout& layout, const std::vector<Nod
     if (auto made = make_directories(layout.node(name)); !made) return made;
     // What the agent makes here gets ztunnel's group, so that ztunnel may connect and nobody else.
     if (auto made = owned_directory(layout.node(name) + "/zds", 02750, 0, kZtunnelUid); !made) return made;
+    if (auto made = owned_directory(layout.ztunnel_state(name), 0700, kZtunnelUid, kZtunnelUid); !made) return made;
     if (auto written = write_file(layout.token_file(name), token, 0400, kZtunnelUid, kZtunnelUid); !written) return written;
   }
   return write_file(layout.tokens_file(), tokens, 0400, kControlPlaneUid, kControlPlaneUid);

@@ -33,6 +33,7 @@
 namespace weft::sandbox {
 namespace {
 
+constexpr int kCrashesMax = 3;
 constexpr auto kReadyLimit = std::chrono::seconds(30);
 
 Json meta(const std::string& name, const std::string& ns = "") {
@@ -164,6 +165,7 @@ class Daemon {
       if (auto verb = admission_->admit(object, "", out); !verb) return problem(verb.error().text);
       if (out["kind"] == "Node") {
         const NodeNet net{node_index(name_of(out))};
+        out["metadata"]["annotations"]["weft.dev/pid"] = std::to_string(nodes_[static_cast<std::size_t>(net.index - 1)]->pid());
         out["status"] = {{"addresses", {{{"type", "InternalIP"}, {"address", net.v4()}}, {{"type", "InternalIP"}, {"address", net.v6()}},
                                         {{"type", "Hostname"}, {"address", net.name()}}}},
                          {"conditions", {{{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}}}}};
@@ -197,9 +199,11 @@ class Daemon {
 
   void wait_until_ready(Clock::time_point limit) {
     std::string waiting;
+    bool hopeless = false;
     for (const auto& s : supervisor_->states()) {
       const auto name = s.node.empty() ? s.name : s.name + " on " + s.node;
       if (s.state == "ready" && announced_.insert(name).second && s.name != "dns") say(name + " is ready");
+      hopeless = hopeless || s.restarts >= kCrashesMax;
       if (s.state != "ready") waiting += fmt::format("\n  {}: {}{}, see {}", name, s.state, s.last_end.empty() ? "" : " after " + s.last_end, supervisor_->log_of(s.name, s.node));
     }
     if (waiting.empty()) {
@@ -207,8 +211,8 @@ class Daemon {
       close(std::exchange(options_.progress, -1));
       return;
     }
-    if (Clock::now() > limit) {
-      say(fmt::format("error: not ready after {} s:{}", kReadyLimit.count(), waiting));
+    if (hopeless || Clock::now() > limit) {
+      say(fmt::format("error: not all components became ready:{}", waiting));
       close(std::exchange(options_.progress, -1));
       return;
     }

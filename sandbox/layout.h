@@ -37,6 +37,7 @@ struct Layout {
   std::string node(std::string_view node) const { return root() + "/nodes/" + std::string(node); }
   std::string agent_socket(std::string_view n) const { return node(n) + "/agent.sock"; }
   std::string zds_socket(std::string_view n) const { return node(n) + "/zds/zds.sock"; }
+  std::string ztunnel_state(std::string_view n) const { return node(n) + "/ztunnel"; }
   std::string token_file(std::string_view n) const { return node(n) + "/token"; }
   std::string component_log(std::string_view component, std::string_view node) const;
   std::string container_log(std::string_view ns, std::string_view pod, std::string_view uid, std::string_view container) const;

@@ -27,7 +27,7 @@ const std::vector<Setting>& table() {
       {"ztunnelThreads", "2", "worker threads of each ztunnel", {}},
       {"logLevel", "info", "of all components", {"trace", "debug", "info", "warn", "error", "off"}},
       {"dnsCapture", "true", "ztunnel answers the cluster names of enrolled pods", {"true", "false"}},
-      {"sameNode", "mtls", "between enrolled pods of one node", {"mtls", "direct"}},
+      {"sameNode", "mtls", "between enrolled pods of one node", {"mtls"}},
       {"onDemand", "false", "ztunnels fetch workloads when first needed", {"true", "false"}},
       {"terminationGrace", "5s", "what a stopping ztunnel gives its connections", {}},
   };

@@ -49,6 +49,7 @@ std::string become_node(const std::string& state, const std::string& name) {
   if (auto text = mount_fresh("sysfs", "/sys", nullptr); !text.empty()) return text;
   if (auto text = mount_fresh("cgroup2", "/sys/fs/cgroup", nullptr); !text.empty()) return text;
   if (auto text = mount_fresh("bpf", "/sys/fs/bpf", "mode=700"); !text.empty()) return text;
+  if (mkdir("/sys/fs/bpf/weft", 0700) != 0) return failed("mkdir /sys/fs/bpf/weft");
   std::error_code error;
   for (const char* dir : {"init", "kubepods/podweft-node/agent", "kubepods/podweft-node/ztunnel"}) {
     std::filesystem::create_directories(std::string("/sys/fs/cgroup/") + dir, error);

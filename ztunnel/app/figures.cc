@@ -31,8 +31,9 @@ void collect_xds(const xds::ClientCounters& xds, admin::Families& out) {
 }
 
 void collect_pods(const pods::AgentLinkCounters& pods, admin::Families& out) {
-  out.gauge("workload_manager_active_proxy_count", "The total number current workloads with active proxies.", as_double(pods.active));
-  out.gauge("workload_manager_pending_proxy_count", "The total number current workloads with pending proxies.", as_double(pods.pending));
+  // Istio's workload_manager_{active,pending}_proxy_count: promtool refuses gauges named _count.
+  out.gauge("weft_workload_proxies", "Pods of this node, by whether they are served.", as_double(pods.active), {{"state", "active"}});
+  out.gauge("weft_workload_proxies", "", as_double(pods.pending), {{"state", "pending"}});
   out.counter("workload_manager_proxies_started_total", "The total number of proxies that were started.", as_double(pods.proxies_started));
   out.counter("workload_manager_proxies_stopped_total", "The total number of proxies that were stopped.", as_double(pods.proxies_stopped));
   out.counter("weft_agent_link_connects_total", "Connections made to the agent.", as_double(pods.connects));

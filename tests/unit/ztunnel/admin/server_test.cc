@@ -1,0 +1,77 @@
+#include "ztunnel/admin/server.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "ztunnel/io/make_loop.h"
+#include "ztunnel/io/ops.h"
+#include "ztunnel/io/run.h"
+
+namespace weft::admin {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() : loop_(*io::make_epoll_loop()), server_(*Server::listen(*loop_, *SocketAddress::parse("127.0.0.1:0"))) {
+    server_->route("GET", "/hello", [](const HttpRequest&) { return HttpResponse{.body = "world"}; });
+    server_->route("POST", "/echo", [](const HttpRequest& request) { return HttpResponse{.body = request.body}; });
+  }
+
+  // What the server says to `pieces`, each sent after the other.
+  std::string say(std::vector<std::string> pieces) { return io::run_until_done(*loop_, story(std::move(pieces))); }
+
+  io::Task<std::string> story(std::vector<std::string> pieces) {
+    io::Scope scope;
+    scope.spawn(server_->run());
+    std::string heard;
+    co_await talk(pieces, heard);
+    server_->stop();
+    co_await scope.join();
+    co_return heard;
+  }
+  io::Task<void> talk(const std::vector<std::string>& pieces, std::string& heard) {
+    Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    const int fd = socket.get();
+    const auto connected = co_await io::connect(*loop_, fd, server_->address(), loop_->in(1s));
+    EXPECT_TRUE(connected);
+    for (const auto& piece : pieces) {
+      const auto bytes = std::as_bytes(std::span(piece));
+      const auto sent = co_await io::send_all(*loop_, fd, bytes, loop_->in(1s));
+      EXPECT_TRUE(sent);
+      co_await io::sleep_for(*loop_, 2ms);
+    }
+    std::array<std::byte, 4096> block;
+    for (;;) {
+      const auto got = co_await io::recv_some(*loop_, fd, block, loop_->in(7s));
+      if (!got || *got == 0) break;
+      heard.append(reinterpret_cast<const char*>(block.data()), *got);
+    }
+    loop_->close(std::move(socket));
+  }
+
+  std::unique_ptr<io::Loop> loop_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerTest, AnswersARouteAndCloses) {
+  const auto heard = say({"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"});
+  EXPECT_TRUE(heard.starts_with("HTTP/1.1 200 OK\r\n")) << heard;
+  EXPECT_TRUE(heard.ends_with("\r\n\r\nworld"));
+}
+TEST_F(ServerTest, TakesARequestInPieces) {
+  EXPECT_TRUE(say({"POST /ec", "ho HTTP/1.1\r\nContent-Le", "ngth: 4\r\n\r", "\nab", "cd"}).ends_with("\r\n\r\nabcd"));
+}
+TEST_F(ServerTest, SaysWhatItDoesNotHave) { EXPECT_TRUE(say({"GET /no HTTP/1.1\r\n\r\n"}).starts_with("HTTP/1.1 404")); }
+TEST_F(ServerTest, SaysWhichMethodItWants) {
+  const auto heard = say({"GET /echo HTTP/1.1\r\n\r\n"});
+  EXPECT_TRUE(heard.starts_with("HTTP/1.1 405"));
+  EXPECT_TRUE(heard.ends_with("use POST\n"));
+}
+TEST_F(ServerTest, RefusesNonsense) { EXPECT_TRUE(say({"\x16\x03\x01 nonsense\r\n\r\n"}).starts_with("HTTP/1.1 400")); }
+TEST_F(ServerTest, RefusesAHeadWithoutEnd) { EXPECT_TRUE(say({"GET / HTTP/1.1\r\nX: " + std::string(20000, 'x')}).starts_with("HTTP/1.1 400")); }
+TEST_F(ServerTest, ASilentClientIsLetGo) { EXPECT_EQ(say({"GET / HT"}), ""); }
+
+}  // namespace
+}  // namespace weft::admin

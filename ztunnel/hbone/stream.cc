@@ -11,6 +11,7 @@ namespace weft::hbone {
 namespace {
 
 constexpr std::size_t kIdleSlices = 8;  // capacity that an idle stream may keep
+static_assert(sizeof(StreamState) <= 384, "an idle stream's memory is budgeted (DESIGN §10)");
 
 Error error_of(H2Code code) {
   switch (code) {

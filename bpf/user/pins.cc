@@ -74,6 +74,11 @@ std::string netns_pin(std::string_view pin_dir, std::uint64_t netns_inode) {
 Parsed<void> prepare_pin_dir(const std::string& pin_dir) {
   const std::string parent = pin_dir.substr(0, pin_dir.find_last_of('/'));
   struct statfs fs{};
+  if (statfs(parent.c_str(), &fs) != 0 && errno == ENOENT) {
+    // One level may be ours to make (/sys/fs/bpf/weft); what is above it is a mount that somebody else owns.
+    const std::string mount = parent.substr(0, parent.find_last_of('/'));
+    if (statfs(mount.c_str(), &fs) == 0 && fs.f_type == BPF_FS_MAGIC) mkdir(parent.c_str(), 0700);
+  }
   if (statfs(parent.c_str(), &fs) != 0) return step_failed("pin directory: open", parent, errno);
   if (fs.f_type != BPF_FS_MAGIC)
     return problem(

@@ -1,6 +1,4 @@
-// parse_manifest: YAML text to Objects. yaml-cpp reads the syntax; what a scalar means is ours (scalar.h).
-#include <yaml-cpp/yaml.h>
-
+// parse_manifest: YAML text to Objects. The syntax is in yaml.h, what a scalar means in scalar.h.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +7,7 @@
 #include "source/fields.h"
 #include "source/object.h"
 #include "source/scalar.h"
+#include "source/yaml.h"
 
 namespace weft::source {
 namespace {
@@ -16,25 +15,22 @@ namespace {
 using nlohmann::json;
 using Lines = std::vector<std::pair<std::uint64_t, std::uint32_t>>;
 
-std::uint32_t line_of(const YAML::Node& node) { return node.Mark().line < 0 ? 1 : static_cast<std::uint32_t>(node.Mark().line + 1); }
-
 // Turns one document's nodes into JSON. Stops at the first problem.
 class Converter {
  public:
-  Converter(std::string_view file, std::size_t& nodes) : file_(file), nodes_(nodes) {}
+  Converter(const YamlTree& tree, std::string_view file, std::size_t& nodes) : tree_(tree), file_(file), nodes_(nodes) {}
 
-  bool convert(const YAML::Node& node, const std::string& path, std::size_t depth, json& out) {
+  bool convert(const YamlNode& node, const std::string& path, std::size_t depth, json& out) {
     if (++nodes_ > kMaxNodes) return refuse(node, path, "more than " + std::to_string(kMaxNodes) + " values (aliases count each time)");
     if (depth > kMaxDepth) return refuse(node, path, "nested deeper than " + std::to_string(kMaxDepth));
-    lines_.emplace_back(path_hash(path), line_of(node));
-    switch (node.Type()) {
-      case YAML::NodeType::Null: out = nullptr; return true;
-      case YAML::NodeType::Scalar: return scalar(node, path, out);
-      case YAML::NodeType::Sequence: return sequence(node, path, depth, out);
-      case YAML::NodeType::Map: return map(node, path, depth, out);
-      case YAML::NodeType::Undefined: break;
+    lines_.emplace_back(path_hash(path), node.line);
+    switch (node.kind) {
+      case YamlNode::Kind::kNull: out = nullptr; return true;
+      case YamlNode::Kind::kScalar: return scalar(node, path, out);
+      case YamlNode::Kind::kSequence: return sequence(node, path, depth, out);
+      case YamlNode::Kind::kMap: return map(node, path, depth, out);
     }
-    return refuse(node, path, "not a value");
+    return false;
   }
 
   Lines lines() {
@@ -44,14 +40,14 @@ class Converter {
   const std::string& text() const { return text_; }
 
  private:
-  bool refuse(const YAML::Node& node, const std::string& path, const std::string& why) {
-    text_ = std::string(file_) + ":" + std::to_string(line_of(node)) + ": " + (path.empty() ? "document" : path) + ": " + why;
+  bool refuse(const YamlNode& node, const std::string& path, const std::string& why) {
+    text_ = std::string(file_) + ":" + std::to_string(node.line) + ": " + (path.empty() ? "document" : path) + ": " + why;
     return false;
   }
 
-  bool scalar(const YAML::Node& node, const std::string& path, json& out) {
-    const std::string& value = node.Scalar();
-    const std::string& tag = node.Tag();
+  bool scalar(const YamlNode& node, const std::string& path, json& out) {
+    const std::string& value = node.text;
+    const std::string& tag = node.tag;
     if (!is_utf8(value)) return refuse(node, path, "a string that is not UTF-8");
     constexpr std::string_view kCore = "tag:yaml.org,2002:";
     const std::string core = tag.starts_with(kCore) ? tag.substr(kCore.size()) : "";
@@ -66,33 +62,35 @@ class Converter {
     return agrees || refuse(node, path, "the tag " + tag + " does not fit, got \"" + value.substr(0, 80) + "\"");
   }
 
-  bool sequence(const YAML::Node& node, const std::string& path, std::size_t depth, json& out) {
+  bool sequence(const YamlNode& node, const std::string& path, std::size_t depth, json& out) {
     out = json::array();
     std::size_t index = 0;
-    for (const YAML::Node& element : node) {
+    for (const std::uint32_t element : node.children) {
       json value;
-      if (!convert(element, element_path(path, index++), depth + 1, value)) return false;
+      if (!convert(tree_[element], element_path(path, index++), depth + 1, value)) return false;
       out.push_back(std::move(value));
     }
     return true;
   }
 
-  bool map(const YAML::Node& node, const std::string& path, std::size_t depth, json& out) {
+  bool map(const YamlNode& node, const std::string& path, std::size_t depth, json& out) {
     out = json::object();
-    for (const auto& member : node) {
-      if (!member.first.IsScalar()) return refuse(member.first, path, "a key that is no string");
-      const std::string& key = member.first.Scalar();
+    for (std::size_t i = 0; i + 1 < node.children.size(); i += 2) {
+      const YamlNode& name = tree_[node.children[i]];
+      if (name.kind != YamlNode::Kind::kScalar) return refuse(name, path, "a key that is no string");
+      const std::string& key = name.text;
       const std::string at = member_path(path, key);
-      if (!is_utf8(key)) return refuse(member.first, path, "a key that is not UTF-8");
-      if (key == "<<" && member.first.Tag() == "?") return refuse(member.first, at, "merge keys are not supported, write the fields out");
-      if (out.contains(key)) return refuse(member.first, at, "duplicate key");
+      if (!is_utf8(key)) return refuse(name, path, "a key that is not UTF-8");
+      if (key == "<<" && name.tag == "?") return refuse(name, at, "merge keys are not supported, write the fields out");
+      if (out.contains(key)) return refuse(name, at, "duplicate key");
       json value;
-      if (!convert(member.second, at, depth + 1, value)) return false;
+      if (!convert(tree_[node.children[i + 1]], at, depth + 1, value)) return false;
       out[key] = std::move(value);
     }
     return true;
   }
 
+  const YamlTree& tree_;
   std::string_view file_;
   std::size_t& nodes_;
   Lines lines_;
@@ -141,38 +139,44 @@ Parsed<ObjectPtr> make_object(json body, Lines lines, std::string origin) {
 
 class Manifest {
  public:
-  explicit Manifest(std::string_view file) : file_(file) {}
+  Manifest(const YamlTree& tree, std::string_view file) : tree_(tree), file_(file) {}
 
   // `kind: List` unfolds.
-  std::optional<Problem> document(const YAML::Node& node) {
-    if (node.IsNull()) return std::nullopt;
-    if (!node.IsMap()) return Problem{where(node) + "document: must be a map (apiVersion, kind, metadata)"};
-    const YAML::Node kind = node["kind"];
-    const YAML::Node items = node["items"];
-    if (!kind || !kind.IsScalar() || kind.Scalar() != "List" || !items) return add(node);
-    if (!items.IsSequence()) return Problem{where(items) + "items: must be a list"};
-    for (const YAML::Node& item : items) {
-      if (auto bad = add(item)) return bad;
+  std::optional<Problem> document(const YamlNode& node) {
+    if (node.kind == YamlNode::Kind::kNull) return std::nullopt;
+    const YamlNode* kind = member(node, "kind");
+    const YamlNode* items = member(node, "items");
+    if (kind == nullptr || items == nullptr || kind->text != "List") return add(node);
+    if (items->kind != YamlNode::Kind::kSequence) return Problem{where(*items) + "items: must be a list"};
+    for (const std::uint32_t item : items->children) {
+      if (auto bad = add(tree_[item])) return bad;
     }
     return std::nullopt;
   }
   std::vector<ObjectPtr> objects;
 
  private:
-  std::string where(const YAML::Node& node) const { return std::string(file_) + ":" + std::to_string(line_of(node)) + ": "; }
+  const YamlNode* member(const YamlNode& map, std::string_view key) const {
+    for (std::size_t i = 0; map.kind == YamlNode::Kind::kMap && i + 1 < map.children.size(); i += 2) {
+      if (tree_[map.children[i]].text == key) return &tree_[map.children[i + 1]];
+    }
+    return nullptr;
+  }
+  std::string where(const YamlNode& node) const { return std::string(file_) + ":" + std::to_string(node.line) + ": "; }
 
-  std::optional<Problem> add(const YAML::Node& node) {
-    if (!node.IsMap()) return Problem{where(node) + "document: must be a map (apiVersion, kind, metadata)"};
-    Converter converter(file_, nodes_);
+  std::optional<Problem> add(const YamlNode& node) {
+    if (node.kind != YamlNode::Kind::kMap) return Problem{where(node) + "document: must be a map (apiVersion, kind, metadata)"};
+    Converter converter(tree_, file_, nodes_);
     json body;
     if (!converter.convert(node, "", 0, body)) return Problem{converter.text()};
-    auto object = make_object(std::move(body), converter.lines(), std::string(file_) + ":" + std::to_string(line_of(node)));
+    auto object = make_object(std::move(body), converter.lines(), std::string(file_) + ":" + std::to_string(node.line));
     if (!object) return object.error();
     if (!seen_.insert((*object)->key()).second) return Problem{(*object)->at("metadata.name") + ": metadata.name: the same object twice in one file, " + (*object)->key().str()};
     objects.push_back(std::move(*object));
     return std::nullopt;
   }
 
+  const YamlTree& tree_;
   std::string_view file_;
   std::size_t nodes_ = 0;
   std::set<ObjectKey> seen_;
@@ -186,18 +190,13 @@ Parsed<std::vector<ObjectPtr>> parse_manifest(std::string_view text, std::string
   }
   if (!is_utf8(text)) return problem(std::string(file) + ": document: not UTF-8");
   if (text.find('\0') != std::string_view::npos) return problem(std::string(file) + ": document: holds a NUL byte");
-  try {
-    Manifest manifest(file);
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
-      if (auto bad = manifest.document(node)) return std::unexpected(*bad);
-    }
-    return std::move(manifest.objects);
-  } catch (const YAML::Exception& error) {
-    const int line = error.mark.line < 0 ? 1 : error.mark.line + 1;
-    return problem(std::string(file) + ":" + std::to_string(line) + ": document: YAML: " + error.msg);
-  } catch (const std::exception& error) {
-    return problem(std::string(file) + ": document: " + error.what());
+  const auto tree = read_yaml(text, file);
+  if (!tree) return std::unexpected(tree.error());
+  Manifest manifest(*tree, file);
+  for (const std::uint32_t root : tree->documents) {
+    if (auto bad = manifest.document((*tree)[root])) return std::unexpected(*bad);
   }
+  return std::move(manifest.objects);
 }
 
 }  // namespace weft::source

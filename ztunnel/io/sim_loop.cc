@@ -20,7 +20,9 @@ struct SimLoop::SimSocket {
   State state = State::kFresh;
   OpChain pending;
   int peer = -1;                  // descriptor of the other end; may be closed already
-  std::deque<std::byte> inbox;    // arrived, unread
+  std::vector<std::byte> inbox;   // arrived; what is before `inbox_read` has been read
+  std::size_t inbox_read = 0;
+  std::size_t unread() const { return inbox.size() - inbox_read; }
   std::size_t outstanding = 0;    // sent by us, unread by the peer
   bool fin_in = false;            // the end of the stream arrived, after the inbox
   bool fin_out = false;           // we sent ours
@@ -135,7 +137,7 @@ void SimLoop::close(Fd owned) {
     listeners_.erase(socket.address);
     for (const int waiting : std::deque<int>(socket.backlog)) reset(Fd(waiting));
   } else if (socket.state == SimSocket::State::kOpen && !socket.dead) {
-    if (!socket.inbox.empty()) {
+    if (socket.unread() > 0) {
       send_to_peer(socket, {.kind = Delivery::Kind::kReset});
     } else {
       shutdown_write(fd);
@@ -191,7 +193,7 @@ int SimLoop::attempt(Op& op) {
     case Op::Kind::kGather:
       return try_send(op, socket);
     case Op::Kind::kReadable:
-      return socket.inbox.empty() && !socket.fin_in && !socket.dead && socket.backlog.empty() ? -EAGAIN : 0;
+      return socket.unread() == 0 && !socket.fin_in && !socket.dead && socket.backlog.empty() ? -EAGAIN : 0;
     case Op::Kind::kSleep:
     case Op::Kind::kEvent:
       break;
@@ -224,18 +226,23 @@ int SimLoop::try_connect(Op& op, SimSocket& socket) {
 
 int SimLoop::try_receive(std::byte* into, std::size_t size, SimSocket& socket) {
   if (socket.state != SimSocket::State::kOpen) return -ENOTCONN;
-  if (!socket.inbox.empty()) {
-    const std::size_t count = shorten(std::min(size, socket.inbox.size()), options_.short_read);
-    std::copy_n(socket.inbox.begin(), count, into);
-    socket.inbox.erase(socket.inbox.begin(), socket.inbox.begin() + static_cast<std::ptrdiff_t>(count));
+  if (socket.unread() > 0) {
+    const std::size_t count = shorten(std::min(size, socket.unread()), options_.short_read);
+    std::memcpy(into, socket.inbox.data() + socket.inbox_read, count);
+    socket.inbox_read += count;
+    if (socket.unread() == 0) {
+      socket.inbox.clear();
+      socket.inbox_read = 0;
+    }
     if (SimSocket* peer = find(socket.peer)) {
       peer->outstanding -= count;
       wake_ops(*peer);
     }
     return static_cast<int>(count);
   }
+  if (socket.fin_in) return 0;  // Linux says so even after a reset
   if (socket.error != 0) return -std::exchange(socket.error, 0);
-  return socket.fin_in || socket.dead ? 0 : -EAGAIN;
+  return socket.dead ? 0 : -EAGAIN;
 }
 
 int SimLoop::try_receive_buffer(Op& op, SimSocket& socket) {

@@ -1,8 +1,8 @@
 // SimLoop: a Loop whose network and clock are played. One seed is one history: chunk sizes, delays, resets and order come from it.
 // Time jumps to the next deadline or delivery when nothing is runnable; an idle hour costs nothing. Sockets behave as Linux TCP
 // does: bounded buffers (send waits for the peer's reader), FIN is ordered after data and half-close works, close() with unread
-// data sends RST, data to a closed socket comes back as RST, an arriving RST is told once (ECONNRESET) and then reads give 0 and
-// sends EPIPE. Thread: one.
+// data sends RST, data to a closed socket comes back as RST, an arriving RST is told once (ECONNRESET; to a send only, as EPIPE, when
+// FIN had come) and then reads give 0 and sends EPIPE. Thread: one.
 #pragma once
 
 #include <map>

@@ -9,74 +9,119 @@
 namespace weft::proxy {
 namespace {
 
-// The other end, as the pumps need it.
-struct StreamEnd {
-  hbone::Stream& stream;
-  void stop(io::Loop&) { stream.reset(); }
-  void reset() { stream.reset(); }
-};
+// The ends, as the pumps need them. `sending`: a send to the socket is pending. A socket tells of a reset once; when the send gets
+// it, the receive sees an end of file. So an end of file that comes while a send is pending waits one turn for what the send says.
 struct SocketEnd {
   io::Socket& socket;
-  void stop(io::Loop& loop) { loop.cancel(socket.get()); }
+  bool sending = false;
+  void unblock() { socket.loop().cancel(socket.get()); }
   void reset() { socket.reset(); }
 };
-
-template <class Far>
-struct Relay : io::Event::Hook {
-  Relay(io::Loop& loop, io::Socket& near, Far far) : Hook(&Relay::on_stop), loop(loop), near(near), far(far) {}
-
-  static void on_stop(Hook& hook) { static_cast<Relay&>(hook).fail(RelayEnd::kStopped, Error{Code::kClosed, 0, "stopped"}); }
-  // The first failure counts; everything pending ends.
-  void fail(RelayEnd end, const Error& error) {
-    if (relayed.end != RelayEnd::kClean) return;
-    relayed = {end, error};
-    loop.cancel(near.get());
-    far.stop(loop);
-  }
-  bool over() const { return relayed.end != RelayEnd::kClean; }
-
-  io::Loop& loop;
-  io::Socket& near;
-  Far far;
-  Relayed relayed;
+struct StreamEnd {
+  hbone::Stream& stream;
+  void unblock() { stream.reset(); }
+  void reset() { stream.reset(); }
 };
 
-io::Spawned pump_to_stream(io::Scope&, Relay<StreamEnd>& relay, ByteCount& count) {
-  while (!relay.over()) {
-    auto got = co_await io::recv_buffer(relay.loop, relay.near.get());
-    if (!got) co_return relay.fail(RelayEnd::kNear, got.error());
-    if (relay.over()) co_return;
-    if (got->empty()) co_return relay.far.stream.finish();
-    auto sent = co_await relay.far.stream.write(got->bytes(), Deadline::never());
-    if (!sent) co_return relay.fail(RelayEnd::kFar, sent.error());
-    count.add(got->size());
+// What the two pumps share. The first failure counts; it ends everything that is pending.
+template <class Far>
+struct Relay : io::Event::Hook {
+  Relay(io::Loop& loop, io::Socket& near, Far far) : Hook(&Relay::on_stop), loop(loop), near{near}, far(far), settled(loop) {}
+
+  static void on_stop(Hook& hook) { static_cast<Relay&>(hook).fail(RelayEnd::kStopped, Error{Code::kClosed, 0, "stopped"}); }
+  void fail(RelayEnd end, const Error& error) {
+    if (over()) return;
+    relayed = {end, error};
+    near.unblock();
+    far.unblock();
+    settled.set();
+  }
+  bool over() const { return relayed.end != RelayEnd::kClean; }
+  void moved(ByteCount& count, std::size_t size) {
+    count.add(size);
+    last_moved = loop.now();
+  }
+
+  io::Loop& loop;
+  SocketEnd near;
+  Far far;
+  Relayed relayed;
+  int ended = 0;        // directions
+  io::Event settled;    // both directions ended, or over()
+  Clock::time_point last_moved;
+};
+
+// From the end of one direction to that of the other. `silent` is the end that the open direction comes from.
+template <class Far>
+io::Spawned limit_half_closed(io::Scope&, Relay<Far>& relay, RelayEnd silent) {
+  relay.last_moved = relay.loop.now();
+  while (!relay.settled.is_set()) {
+    auto settled = co_await relay.settled.wait({relay.last_moved + kHalfClosedIdle});
+    if (settled || relay.loop.now() < relay.last_moved + kHalfClosedIdle) continue;
+    relay.fail(silent, Error{Code::kTimedOut, 0, "half-closed connection was idle"});
   }
 }
 
-io::Spawned pump_from_stream(io::Scope&, Relay<StreamEnd>& relay, ByteCount& count) {
-  while (!relay.over()) {
+template <class Far>
+void direction_ended(io::Scope& scope, Relay<Far>& relay, RelayEnd from) {
+  if (++relay.ended == 2) return relay.settled.set();
+  limit_half_closed(scope, relay, from == RelayEnd::kNear ? RelayEnd::kFar : RelayEnd::kNear);
+}
+
+io::Spawned pump_to_stream(io::Scope& scope, Relay<StreamEnd>& relay, ByteCount& count) {
+  for (;;) {
+    auto got = co_await io::recv_buffer(relay.loop, relay.near.socket.get(), Deadline::never(), io::Claim::kHeld);
+    if (!got) co_return relay.fail(RelayEnd::kNear, got.error());
+    if (relay.over()) co_return;
+    if (got->empty()) break;
+    auto sent = co_await relay.far.stream.write(got->bytes(), Deadline::never());
+    if (!sent) co_return relay.fail(RelayEnd::kFar, sent.error());
+    relay.moved(count, got->size());
+    if (relay.over()) co_return;
+  }
+  if (relay.near.sending) co_await io::sleep_until(relay.loop, relay.loop.now());  // as told at SocketEnd
+  if (relay.over()) co_return;
+  relay.far.stream.finish();
+  direction_ended(scope, relay, RelayEnd::kNear);
+}
+
+io::Spawned pump_from_stream(io::Scope& scope, Relay<StreamEnd>& relay, ByteCount& count) {
+  for (;;) {
     auto got = co_await relay.far.stream.read(Deadline::never());
     if (!got) co_return relay.fail(RelayEnd::kFar, got.error());
     if (relay.over()) co_return;
-    if (got->empty()) co_return relay.loop.shutdown_write(relay.near.get());
-    std::array<iovec, hbone::Received::kPiecesMax> pieces;
-    const auto last = std::ranges::copy(got->pieces(), pieces.begin()).out;
-    auto sent = co_await io::send_gather(relay.loop, relay.near.get(), std::span(pieces.begin(), last));
+    if (got->empty()) break;
+    relay.near.sending = true;
+    auto sent = co_await io::send_gather(relay.loop, relay.near.socket.get(), got->pieces());
+    relay.near.sending = false;
     if (!sent) co_return relay.fail(RelayEnd::kNear, sent.error());
-    count.add(got->size());
+    relay.moved(count, got->size());
+    if (relay.over()) co_return;
   }
+  relay.loop.shutdown_write(relay.near.socket.get());
+  direction_ended(scope, relay, RelayEnd::kFar);
 }
 
-io::Spawned pump_sockets(io::Scope&, Relay<SocketEnd>& relay, io::Socket& from, io::Socket& to, bool forward, ByteCount& count) {
-  while (!relay.over()) {
-    auto got = co_await io::recv_buffer(relay.loop, from.get());
-    if (!got) co_return relay.fail(forward ? RelayEnd::kNear : RelayEnd::kFar, got.error());
+io::Spawned pump_sockets(io::Scope& scope, Relay<SocketEnd>& relay, RelayEnd side, ByteCount& count) {
+  const bool forward = side == RelayEnd::kNear;
+  SocketEnd& from = forward ? relay.near : relay.far;
+  SocketEnd& to = forward ? relay.far : relay.near;
+  for (;;) {
+    auto got = co_await io::recv_buffer(relay.loop, from.socket.get(), Deadline::never(), io::Claim::kHeld);
+    if (!got) co_return relay.fail(side, got.error());
     if (relay.over()) co_return;
-    if (got->empty()) co_return relay.loop.shutdown_write(to.get());
-    auto sent = co_await io::send_all(relay.loop, to.get(), got->bytes());
+    if (got->empty()) break;
+    to.sending = true;
+    auto sent = co_await io::send_all(relay.loop, to.socket.get(), got->bytes());
+    to.sending = false;
     if (!sent) co_return relay.fail(forward ? RelayEnd::kFar : RelayEnd::kNear, sent.error());
-    count.add(got->size());
+    relay.moved(count, got->size());
+    if (relay.over()) co_return;
   }
+  if (from.sending) co_await io::sleep_until(relay.loop, relay.loop.now());
+  if (relay.over()) co_return;
+  relay.loop.shutdown_write(to.socket.get());
+  direction_ended(scope, relay, side);
 }
 
 template <class Far>
@@ -95,8 +140,10 @@ io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, By
   Relay<StreamEnd> both(loop, near, StreamEnd{far});
   io::Scope scope;
   both.join(stop);
-  pump_to_stream(scope, both, to_far);
-  pump_from_stream(scope, both, to_near);
+  if (!both.over()) {
+    pump_to_stream(scope, both, to_far);
+    pump_from_stream(scope, both, to_near);
+  }
   co_await scope.join();
   co_return finish(both);
 }
@@ -105,8 +152,10 @@ io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, io::Socket& far, ByteC
   Relay<SocketEnd> both(loop, near, SocketEnd{far});
   io::Scope scope;
   both.join(stop);
-  pump_sockets(scope, both, near, far, true, to_far);
-  pump_sockets(scope, both, far, near, false, to_near);
+  if (!both.over()) {
+    pump_sockets(scope, both, RelayEnd::kNear, to_far);
+    pump_sockets(scope, both, RelayEnd::kFar, to_near);
+  }
   co_await scope.join();
   co_return finish(both);
 }

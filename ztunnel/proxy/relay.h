@@ -1,8 +1,10 @@
 // relay(): moves bytes both ways between two ends until both directions have ended, one failed, or `stop` is set. Loop thread.
 // A clean end travels as a clean end (FIN ↔ END_STREAM), each direction on its own; a reset travels as a reset. Backpressure is the
-// absence of the next read. An idle relay holds no buffer.
+// absence of the next read. An idle relay holds no buffer and never times out; one that is half closed does, after
+// kHalfClosedIdle without a byte.
 #pragma once
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "ztunnel/hbone/tunnel.h"
 #include "ztunnel/io/event.h"
@@ -12,16 +14,18 @@
 
 namespace weft::proxy {
 
+inline constexpr std::chrono::hours kHalfClosedIdle{1};
+
 enum class RelayEnd : std::uint8_t {
   kClean,    // both directions ended
-  kNear,     // the first end broke
-  kFar,      // the second end broke
+  kNear,     // the first end broke, or was silent too long
+  kFar,      // the second end
   kStopped,  // `stop` was set
 };
 
 struct Relayed {
   RelayEnd end = RelayEnd::kClean;
-  Error error{Code::kClosed};  // unless kClean
+  Error error{Code::kClosed};  // unless kClean; kTimedOut: half closed and idle
 };
 
 // `near` and `far` stay the caller's; after anything but kClean both were reset. `to_far` and `to_near` count what was delivered.

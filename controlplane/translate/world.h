@@ -65,12 +65,25 @@ class World {
   void translate_policies(Changes& out);
   void translate_services(Changes& out);
   void translate_workloads(Changes& out);
-  void translate_pod(const std::string& ns, const std::string& name, Changes& out);
-  void add_services(const source::Pod& pod, mesh::Workload& workload) const;
-  void add_policies(const source::Pod& pod, mesh::Workload& workload) const;
+  // What all pods of a namespace have in common, gathered once for an apply().
+  struct View {
+    struct OfService {
+      const source::Service* service;
+      std::string key;  // "ns/hostname"
+      std::vector<const source::EndpointSlice*> slices;
+    };
+    const source::Namespace* ns = nullptr;
+    std::vector<OfService> services;
+    std::vector<const model::AuthzPolicy*> policies;  // those for some pods only
+    std::vector<const model::PeerAuthn*> authns;
+  };
+  View view_of(const std::string& ns) const;
+  void translate_pod(const View& view, const std::string& ns, const std::string& name, Changes& out);
+  void add_services(const View& view, const source::Pod& pod, mesh::Workload& workload) const;
+  void add_policies(const View& view, const source::Pod& pod, mesh::Workload& workload) const;
   bool is_target(const model::AuthzPolicy& policy, const mesh::Workload& workload) const;
   std::vector<const model::PeerAuthn*> peer_authns_for(const std::string& ns) const;
-  void external_endpoints(const std::string& ns, Changes& out);
+  void external_endpoints(const View& view, const std::string& ns, Changes& out);
 
   Options options_;
   std::map<std::string, source::Namespace> namespaces_;

@@ -1,6 +1,7 @@
 #include "cli/app.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -127,6 +128,7 @@ void add_up_options(CLI::App* app, Line& line) {
 void add_sandbox(CLI::App* app, Line& line) {
   auto* sandbox = app->add_subcommand("sandbox", "Nodes and pods on this machine, from Kubernetes manifests");
   sandbox->require_subcommand(1);
+  add_output(sandbox, line);
   add_name(sandbox, line, "--name,--sandbox");
   auto* up = add(sandbox, line, "up", "Make a sandbox", [&line] { return sandbox_up(line.context, line.up); });
   add_up_options(up, line);
@@ -149,6 +151,7 @@ int run(int argc, char** argv) {
   Line line;
   app.require_subcommand(1);
   add_name(&app, line, "--sandbox");
+  add_output(&app, line);
   auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?", [&line] { return check(line.context, line.pre); });
   check_app->add_flag("--pre", line.pre, "Only what must be there before");
   add(&app, line, "status", "Who is enrolled, since when, why not", [&line] { return status(line.context); });
@@ -160,6 +163,11 @@ int run(int argc, char** argv) {
   add_sandbox(&app, line);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    const auto words = app.remaining(true);
+    if (words.empty()) return app.exit(error), kUsage;
+    std::fprintf(stderr, "weftctl: there is no command \"%s\"; `weftctl --help` and `weftctl sandbox --help` list them\n", words[0].c_str());
+    return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }

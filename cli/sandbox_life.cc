@@ -160,7 +160,7 @@ int sandbox_down(const Context& context, bool all) {
   }
   int code = kOk;
   for (const auto& layout : layouts) {
-    const auto removed = sandbox::destroy(layout);
+    const auto removed = sandbox::take_down(layout);
     if (!removed) code = fail_with(removed.error());
     else if (context.json()) print(sandbox::Json{{"name", layout.name}, {"removed", *removed}}.dump() + "\n");
     else print(fmt::format("sandbox {} {}\n", layout.name, *removed ? "is down" : "was not up"));

@@ -109,6 +109,30 @@ Json request_for(const char* command, const Target& target, const ObjectArgument
           {"grace", arguments.grace}};
 }
 
+// What the control plane says about a mesh object (Accepted, Conflict …) goes into the status that is shown: a sandbox's objects are files,
+// which it only reads.
+void add_conditions(const Context& context, const std::string& kind, Json& items) {
+  const auto layout = find_sandbox(context);
+  if (!layout || items.empty() || kind.find('.') == std::string::npos || kind.ends_with(".apps") || kind.ends_with(".batch")) return;
+  const auto told = sandbox::call(layout->control_socket(), {{"cmd", "status"}}, std::chrono::seconds(1));
+  if (!told) return;
+  for (auto& item : items) {
+    for (const auto& one : list(*told, {"objects"})) {
+      if (str(one, {"kind"}) != kind || str(one, {"name"}) != sandbox::name_of(item) || str(one, {"namespace"}) != sandbox::ns_of(item)) continue;
+      for (const auto& condition : list(one, {"conditions"})) item["status"]["conditions"].push_back(condition);
+    }
+  }
+}
+
+// `get` at the daemon, with the conditions.
+Parsed<Json> fetch(const Context& context, const Json& request) {
+  auto answer = ask(context, request);
+  if (!answer) return answer;
+  const auto group = str(*answer, {"kind", "group"});
+  add_conditions(context, str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group), (*answer)["items"]);
+  return answer;
+}
+
 bool is_not_found(const std::string& text) { return text.find("(NotFound)") != std::string::npos; }
 
 // Waits until none of what was deleted is there any more (another object of the same name is another object).
@@ -195,7 +219,7 @@ int sandbox_get(const Context& context, const ObjectArguments& arguments) {
   std::string kind;
   bool single = named->size() == 1 && !named->front().name.empty();
   for (const auto& target : *named) {
-    const auto answer = ask(context, request_for("get", target, arguments));
+    const auto answer = fetch(context, request_for("get", target, arguments));
     if (!answer) {
       if (arguments.ignore_not_found && is_not_found(answer.error().text)) return kOk;
       return fail_with(answer.error());
@@ -303,7 +327,7 @@ int sandbox_wait(const Context& context, const ObjectArguments& arguments) {
   const bool for_deletion = arguments.condition == "delete";
   for (const auto& target : *named) {
     for (;;) {
-      const auto answer = ask(context, request_for("get", target, arguments));
+      const auto answer = fetch(context, request_for("get", target, arguments));
       const bool missing = !answer && is_not_found(answer.error().text);
       if (!answer && !missing) return fail_with(answer.error());
       const bool nothing = missing || (*answer)["items"].empty();

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <signal.h>
+
 #include <filesystem>
+#include <thread>
 
 #include "sandbox/cgroup.h"
 #include "sandbox/client.h"
@@ -17,6 +20,21 @@ bool exists(const Layout& layout) {
   if (fs::exists(layout.root(), error)) return true;
   const auto mount = cgroup2_mount();
   return mount && fs::exists(*mount + "/" + layout.cgroup(), error);
+}
+
+Parsed<bool> take_down(const Layout& layout) {
+  const auto mount = cgroup2_mount();
+  if (!mount) return problem(mount.error().text);
+  // The daemon buries its own children; without it they wait for init.
+  const auto daemon = processes_below(*mount + "/" + layout.cgroup() + "/daemon");
+  const auto deadline = Deadline::after(Clock::now(), std::chrono::seconds(5));
+  for (const auto pid : daemon) kill(pid, SIGTERM);
+  while (!daemon.empty() && exists(layout) && !deadline.passed(Clock::now())) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  }
+  auto destroyed = destroy(layout);
+  if (destroyed && !daemon.empty()) return true;
+  return destroyed;
 }
 
 Parsed<bool> destroy(const Layout& layout) {

@@ -10,6 +10,9 @@ namespace weft::sandbox {
 // True: something was there. Refused: something cannot be removed.
 Parsed<bool> destroy(const Layout& layout);
 
+// Asks the daemon to do that, and does it itself where there is none or it does not.
+Parsed<bool> take_down(const Layout& layout);
+
 // True while its daemon answers.
 bool is_up(const Layout& layout);
 // True when anything of it is there.

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -252,6 +253,8 @@ class Daemon {
     const auto top = cgroup_.substr(0, cgroup_.rfind('/'));
     (void)enter({.cgroup_dir = top});  // so that what kills everything does not kill us first
     const auto done = destroy(layout_);
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
     _exit(done ? 0 : 1);
   }
 

@@ -3,7 +3,7 @@
 namespace weft::proxy {
 
 void finish(ConnectionRecord& record, Clock::time_point now, const Relayed& relayed, const Live& live) {
-  if (live.denied) return record.finish_denied(now, live.verdict);
+  if (live.denied) return record.finish_denied(now, *live.verdict);
   switch (relayed.end) {
     case RelayEnd::kClean: return record.finish_ok(now);
     case RelayEnd::kStopped: return record.finish_error(now, Outcome::kOk, relayed.error, "the pod or its proxy was stopped");

@@ -81,10 +81,11 @@ mesh::ServicePtr guess_service(const mesh::Snapshot& snapshot, const mesh::Workl
 
 io::Task<Result<io::Socket>> deliver(PodContext& pod, const mesh::Workload& self, SocketAddress client, SocketAddress app, Live& live) {
   auto& context = pod.loop_context;
-  live.verdict = mesh::authorize(*pod.snapshot(), self, live.attributes);
+  auto verdict = mesh::authorize(*pod.snapshot(), self, live.attributes);
   live.judged = true;
-  if (!live.verdict.allowed) {
+  if (!verdict.allowed) {
     live.denied = true;
+    live.verdict = std::make_unique<mesh::Verdict>(std::move(verdict));
     co_return fail(Code::kDenied, "policy");
   }
   const auto deadline = context.loop.in(context.config.app_connect_timeout);
@@ -102,7 +103,7 @@ io::Task<Result<io::Socket>> deliver(PodContext& pod, const mesh::Workload& self
 }
 
 void finish_refused(ConnectionRecord& record, Clock::time_point now, const Error& error, const Live& live) {
-  if (live.denied) return record.finish_denied(now, live.verdict);
+  if (live.denied) return record.finish_denied(now, *live.verdict);
   const char* hint = "";
   if (error.code == Code::kUnsupported) hint = "the kernel programs do not answer for this socket: is the agent running?";
   if (error.code == Code::kExhausted) hint = "no socket in the pod's network namespace: is the agent running?";

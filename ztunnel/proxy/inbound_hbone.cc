@@ -106,7 +106,6 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   const auto self = pod_.self(*snapshot);
   if (!self) co_return fail(Code::kUnreachable, "local workload");
   record.destination_workload = self;
-  record.destination_identity = std::make_shared<mesh::Identity>(self->identity());
   // A source address whose workload is somebody else than the proven identity tells nothing about the source.
   record.source_workload = snapshot->workload_by_ip(peer.client.ip);
   if (record.source_workload && record.source_workload->identity() != *peer.identity) record.source_workload = nullptr;

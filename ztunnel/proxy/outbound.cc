@@ -130,11 +130,7 @@ io::Task<Result<Outbound::Upstream>> Outbound::dial(const mesh::Workload& self, 
   }
   auto stream = co_await pool_.open(self.identity(), TunnelKey{route.tunnel, route.expected}, connect_request(self, route, record), why);
   // A refusal by policy came from a peer that proved itself, too.
-  if (stream || why.outcome == Outcome::kDenied) {
-    record.mutual_tls = true;
-    record.source_identity = std::make_shared<mesh::Identity>(self.identity());
-    record.destination_identity = std::make_shared<mesh::Identity>(route.expected.front());
-  }
+  if (stream || why.outcome == Outcome::kDenied) record.mutual_tls = true;
   if (!stream) co_return std::unexpected(stream.error());
   upstream.stream = std::move(*stream);
   co_return std::move(upstream);

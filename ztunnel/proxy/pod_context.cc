@@ -65,7 +65,7 @@ void PodContext::judge_again() {
     auto verdict = mesh::authorize(*now, *me, live->attributes);
     if (verdict.allowed) continue;
     live->denied = true;
-    live->verdict = std::move(verdict);
+    live->verdict = std::make_unique<mesh::Verdict>(std::move(verdict));
     loop_context.metrics.policy_cuts.add(1);
     live->cut();
   }

@@ -34,7 +34,7 @@ class Live {
   mesh::ConnectionAttributes attributes;
   bool judged = false;     // it was let in by policy, so policy may cut it
   bool denied = false;     // it was cut by policy: `verdict` says which
-  mesh::Verdict verdict;
+  std::unique_ptr<mesh::Verdict> verdict;
   io::Event stop;
   int waits_on = -1;       // a socket with a pending operation before the relay: cut() cancels it
 

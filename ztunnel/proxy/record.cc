@@ -34,8 +34,7 @@ void add_address(Line& line, std::string_view key, const SocketAddress& address)
   if (address.ip.is_set()) fmt::format_to(std::back_inserter(line), " {}={}", key, address.str());
 }
 
-void add_end(Line& line, std::string_view end, const mesh::WorkloadPtr& workload, const std::string& identity,
-             const std::string* cluster) {
+void add_end(Line& line, std::string_view end, const mesh::WorkloadPtr& workload, const std::string& identity) {
   auto key = [&](std::string_view name) { return fmt::format("{}.{}", end, name); };
   if (workload) {
     add(line, key("workload"), workload->name);
@@ -43,7 +42,6 @@ void add_end(Line& line, std::string_view end, const mesh::WorkloadPtr& workload
   }
   add(line, key("identity"), identity);
   if (workload) add(line, key("cluster"), workload->cluster_id);
-  else if (cluster != nullptr && !identity.empty()) add(line, key("cluster"), *cluster);
 }
 
 // The ten labels of one end, in Istio's order.
@@ -51,12 +49,8 @@ struct End {
   std::string_view workload, canonical, revision, ns, app, version, cluster;
   std::string principal;
 
-  End(const mesh::WorkloadPtr& from, const mesh::Identity* identity) {
-    if (identity != nullptr) principal = identity->str();
-    if (!from) {
-      if (identity != nullptr) ns = identity->ns;
-      return;
-    }
+  End(const mesh::WorkloadPtr& from, const std::string& identity) : principal(identity) {
+    if (!from) return;
     workload = from->workload_name.empty() ? from->name : from->workload_name;
     canonical = app = from->canonical_name;
     revision = version = from->canonical_revision;
@@ -64,6 +58,13 @@ struct End {
     cluster = from->cluster_id;
   }
 };
+
+// Shown only when proven.
+std::string principal_of(bool mutual_tls, const std::shared_ptr<const mesh::Identity>& identity, const mesh::WorkloadPtr& workload) {
+  if (!mutual_tls) return {};
+  if (identity) return identity->str();
+  return workload ? workload->identity().str() : std::string();
+}
 
 class ToLog final : public AccessLog {
  public:
@@ -95,8 +96,8 @@ AccessLog& AccessLog::to_log() {
 ConnectionRecord::~ConnectionRecord() { WEFT_ASSERT(finished_); }
 
 TrafficSeries& ConnectionRecord::series(Outcome outcome) {
-  End from(source_workload, source_identity.get());
-  End to(destination_workload, destination_identity.get());
+  const End from(source_workload, principal_of(mutual_tls, source_identity, source_workload));
+  const End to(destination_workload, principal_of(mutual_tls, destination_identity, destination_workload));
   // Istio's destination labels of an unknown workload behind a known service stay unknown; the service's own are filled.
   std::string_view hostname, service_ns, service_name;
   if (service) {
@@ -145,14 +146,14 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   Line line;
   const std::string_view message = opened || outcome == Outcome::kOk ? "connection complete" : "connection failed";
   line.append(message);
-  const std::string from = source_identity ? source_identity->str() : std::string();
-  const std::string to = destination_identity ? destination_identity->str() : std::string();
+  const std::string from = principal_of(mutual_tls, source_identity, source_workload);
+  const std::string to = principal_of(mutual_tls, destination_identity, destination_workload);
   add_address(line, "src.addr", source);
-  add_end(line, "src", source_workload, from, cluster);
+  add_end(line, "src", source_workload, from);
   add_address(line, "dst.addr", destination);
   add_address(line, "dst.hbone_addr", hbone);
   if (service) add(line, "dst.service", service->hostname);
-  add_end(line, "dst", destination_workload, to, cluster);
+  add_end(line, "dst", destination_workload, to);
   // "From the application's point of view": what the pod on this side sent and received.
   const bool outbound = direction_ == Direction::kOutbound;
   fmt::format_to(std::back_inserter(line), " direction=\"{}\" bytes_sent={} bytes_recv={} duration=\"{}ms\"",

@@ -44,13 +44,12 @@ class ConnectionRecord {
   // REQUIRES: finish() was called.
   ~ConnectionRecord();
 
-  // Known step by step; all optional. Identities are set only when proven by (or to) a mutual TLS peer.
+  // Known step by step; all optional.
   SocketAddress source, destination, hbone;
   mesh::WorkloadPtr source_workload, destination_workload;
   mesh::ServicePtr service;
-  std::shared_ptr<const mesh::Identity> source_identity, destination_identity;
-  bool mutual_tls = false;
-  const std::string* cluster = nullptr;  // this cluster's id, for the ends that are known
+  bool mutual_tls = false;  // both ends proved who they are: their workloads' identities are shown, or
+  std::shared_ptr<const mesh::Identity> source_identity, destination_identity;  // these, where they differ
 
   // The connection is established: counted as opened; from here its bytes are in the metrics.
   // REQUIRES: everything above is set and stays.

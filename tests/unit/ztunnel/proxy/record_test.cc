@@ -38,8 +38,6 @@ struct Record : testing::Test {
     record.destination_workload = std::make_shared<mesh::Workload>(server);
     record.service = std::make_shared<mesh::Service>(mesh::service("web", "10.96.0.5", {{80, 8080}}));
     record.mutual_tls = true;
-    record.source_identity = std::make_shared<mesh::Identity>(client.identity());
-    record.destination_identity = std::make_shared<mesh::Identity>(server.identity());
   }
   // The values of the only series whose response_flags are `flags`.
   std::vector<std::string> labels(std::string_view flags) {

@@ -54,7 +54,9 @@ io::Task<Result<std::shared_ptr<TunnelCore>>> establish(io::Scope& scope, io::Lo
   if (!shaken) {
     if (detail != nullptr) *detail = hands.engine.detail().empty() ? describe(shaken.error()) : hands.engine.detail();
     hands.received.release();
-    if (shaken.error().code != Code::kTimedOut && shaken.error().code != Code::kClosed) co_await linger(loop, fd.get());
+    if (shaken.error().code != Code::kTimedOut && shaken.error().code != Code::kClosed) {
+      co_await linger(loop, fd.get());
+    }
     loop.close(std::move(fd));
     co_return std::unexpected(shaken.error());
   }

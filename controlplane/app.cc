@@ -41,7 +41,9 @@ std::string rfc3339(WallClock::time_point time) {
 }
 
 translate::Options world_options(const Config& config) {
-  return {.naming = {.cluster_id = config.cluster_id, .cluster_domain = config.cluster_domain, .trust_domain = config.trust_domain},
+  return {.naming = {.cluster_id = config.cluster_id,
+                     .cluster_domain = config.cluster_domain,
+                     .trust_domain = config.trust_domain},
           .root_namespaces = config.root_namespaces};
 }
 
@@ -49,11 +51,12 @@ translate::Options world_options(const Config& config) {
 
 class App::State {
  public:
-  explicit State(const Config& config) : config(config), world(world_options(config)), nodes(config.trust_domain) {}
+  explicit State(const Config& config)
+      : config(config), world(world_options(config)), nodes(config.trust_domain) {}
 
   std::optional<Problem> start();
-  void turn();          // what the source has
-  void tick();          // certificates and roots
+  void turn();  // what the source has
+  void tick();  // certificates and roots
   std::string answer(const std::string& request);
 
   const Config config;
@@ -84,8 +87,10 @@ class App::State {
 };
 
 std::optional<Problem> App::State::serve_certificate() {
-  std::vector<std::string> dns = {"weft-controlplane.weft-system.svc", "weft-controlplane.weft-system.svc." + config.cluster_domain,
-                                  "istiod.istio-system.svc", "istiod.istio-system.svc." + config.cluster_domain, "localhost"};
+  std::vector<std::string> dns = {"weft-controlplane.weft-system.svc",
+                                  "weft-controlplane.weft-system.svc." + config.cluster_domain,
+                                  "istiod.istio-system.svc",
+                                  "istiod.istio-system.svc." + config.cluster_domain, "localhost"};
   std::vector<std::string> ips = config.tls_ips;
   ips.insert(ips.end(), {"127.0.0.1", "::1"});
   auto served = authority->serve(dns, ips, WallClock::now());
@@ -119,17 +124,19 @@ std::optional<Problem> App::State::start() {
   signals.reset(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
   std::signal(SIGPIPE, SIG_IGN);
   if (auto bad = start_ca()) return bad;
-  auto opened = source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
+  auto opened =
+      source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
   if (!opened) return opened.error();
   files = std::move(*opened);
   turn();
-  auto started = server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
-                                        .tls_address = config.tls_address,
-                                        .plaintext_address = config.plaintext_address,
-                                        .serving_chain_path = serving_.chain_path,
-                                        .serving_key_path = serving_.key_path,
-                                        .roots_path = authority->bundle_path()},
-                                       {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters});
+  auto started =
+      server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
+                             .tls_address = config.tls_address,
+                             .plaintext_address = config.plaintext_address,
+                             .serving_chain_path = serving_.chain_path,
+                             .serving_key_path = serving_.key_path,
+                             .roots_path = authority->bundle_path()},
+                            {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters});
   if (!started) return started.error();
   server = std::move(*started);
   if (!config.metrics_address.empty()) {
@@ -138,12 +145,15 @@ std::optional<Problem> App::State::start() {
     metrics = std::move(*exposed);
   }
   if (!config.api.empty()) {
-    auto listening = api::JsonSocket::open(config.api, [this](const std::string& request) { return answer(request); });
+    auto listening = api::JsonSocket::open(
+        config.api, [this](const std::string& request) { return answer(request); });
     if (!listening) return listening.error();
     api = std::move(*listening);
   }
-  spdlog::info("serving tls={} plaintext={} source={} objects={} trust_domain={} certificate_ttl={}s", config.tls_address,
-               config.plaintext_address, config.source_dir, files->objects().size(), config.trust_domain, config.certificate_ttl.count());
+  spdlog::info(
+      "serving tls={} plaintext={} source={} objects={} trust_domain={} certificate_ttl={}s",
+      config.tls_address, config.plaintext_address, config.source_dir, files->objects().size(),
+      config.trust_domain, config.certificate_ttl.count());
   return std::nullopt;
 }
 
@@ -159,21 +169,23 @@ void App::State::turn() {
   ++gauges.source_generation;
   gauges.objects = files->objects().size();
   const translate::Changes changes = world.apply(batch);
-  nodes.apply(world.placements());  // before the push: whoever hears of a pod may ask for its certificate
+  nodes.apply(
+      world.placements());  // before the push: whoever hears of a pod may ask for its certificate
   const std::uint64_t generation = cache.apply(ztunnel::make_update(changes));
   ++gauges.translate_generation;
   gauges.translate_problems = world.problems();
   if (server) server->wake();
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
   gauges.last_change_to_push_us = static_cast<std::uint64_t>(took.count());
-  spdlog::info("configuration changed upserts={} deletes={} generation={} took_us={}", batch.upserts.size(), batch.deletes.size(), generation,
-               took.count());
+  spdlog::info("configuration changed upserts={} deletes={} generation={} took_us={}",
+               batch.upserts.size(), batch.deletes.size(), generation, took.count());
 }
 
 void App::State::tick() {
   const auto now = WallClock::now();
   const bool moved = authority->tick(now);
-  if (moved) spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(authority->info().phase));
+  if (moved)
+    spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(authority->info().phase));
   const bool stale = now >= serving_.not_before + (serving_.not_after - serving_.not_before) / 2;
   if (moved || stale) {
     if (auto bad = serve_certificate()) spdlog::error("serving certificate: {}", bad->text);
@@ -190,13 +202,24 @@ json App::State::status() const {
   for (const translate::ObjectStatus& one : world.statuses()) {
     json conditions = json::array();
     for (const model::Condition& condition : one.conditions) {
-      conditions.push_back({{"type", condition.type}, {"status", condition.status ? "True" : "False"}, {"reason", condition.reason}, {"message", condition.message}});
+      conditions.push_back({{"type", condition.type},
+                            {"status", condition.status ? "True" : "False"},
+                            {"reason", condition.reason},
+                            {"message", condition.message}});
     }
-    out["objects"].push_back({{"kind", one.key.kind}, {"namespace", one.key.ns}, {"name", one.key.name}, {"origin", one.origin}, {"conditions", std::move(conditions)}});
+    out["objects"].push_back({{"kind", one.key.kind},
+                              {"namespace", one.key.ns},
+                              {"name", one.key.name},
+                              {"origin", one.origin},
+                              {"conditions", std::move(conditions)}});
   }
-  for (const source::FileProblem& one : files->problems()) out["problems"].push_back({{"file", one.file}, {"error", one.text}});
-  out["generation"] = {{"source", gauges.source_generation.load()}, {"translate", gauges.translate_generation.load()}, {"xds", cache.generation()}};
-  out["resources"] = {{"addresses", cache.size(ztunnel::kAddressType)}, {"policies", cache.size(ztunnel::kAuthorizationType)}};
+  for (const source::FileProblem& one : files->problems())
+    out["problems"].push_back({{"file", one.file}, {"error", one.text}});
+  out["generation"] = {{"source", gauges.source_generation.load()},
+                       {"translate", gauges.translate_generation.load()},
+                       {"xds", cache.generation()}};
+  out["resources"] = {{"addresses", cache.size(ztunnel::kAddressType)},
+                      {"policies", cache.size(ztunnel::kAuthorizationType)}};
   return out;
 }
 
@@ -205,9 +228,18 @@ json App::State::clients() const {
   for (const server::ClientStatus& client : server->clients()) {
     json types = json::array();
     for (const xds::TypeStatus& type : client.types) {
-      types.push_back({{"type", type.type}, {"wildcard", type.wildcard}, {"sent", type.sent}, {"acked", type.acked}, {"nacks", type.nacks}, {"error", type.last_error}});
+      types.push_back({{"type", type.type},
+                       {"wildcard", type.wildcard},
+                       {"sent", type.sent},
+                       {"acked", type.acked},
+                       {"nacks", type.nacks},
+                       {"error", type.last_error}});
     }
-    list.push_back({{"peer", client.peer}, {"id", client.node_id}, {"node", client.node}, {"since", rfc3339(client.since)}, {"types", std::move(types)}});
+    list.push_back({{"peer", client.peer},
+                    {"id", client.node_id},
+                    {"node", client.node},
+                    {"since", rfc3339(client.since)},
+                    {"types", std::move(types)}});
   }
   return {{"clients", std::move(list)}, {"generation", cache.generation()}};
 }
@@ -216,10 +248,19 @@ json App::State::ca_info() const {
   const ca::CaInfo info = authority->info();
   json roots = json::array();
   for (const auto& root : info.roots) {
-    roots.push_back({{"number", root.number}, {"sha256", root.fingerprint}, {"notBefore", rfc3339(root.not_before)}, {"notAfter", rfc3339(root.not_after)}, {"signs", root.signs}});
+    roots.push_back({{"number", root.number},
+                     {"sha256", root.fingerprint},
+                     {"notBefore", rfc3339(root.not_before)},
+                     {"notAfter", rfc3339(root.not_after)},
+                     {"signs", root.signs}});
   }
-  return {{"phase", ca::to_string(info.phase)}, {"since", rfc3339(info.since)}, {"roots", std::move(roots)}, {"trustDomain", config.trust_domain},
-          {"certificateTtlSeconds", config.certificate_ttl.count()}, {"issued", counters.certificates_issued.load()}, {"refused", counters.certificates_refused.load()}};
+  return {{"phase", ca::to_string(info.phase)},
+          {"since", rfc3339(info.since)},
+          {"roots", std::move(roots)},
+          {"trustDomain", config.trust_domain},
+          {"certificateTtlSeconds", config.certificate_ttl.count()},
+          {"issued", counters.certificates_issued.load()},
+          {"refused", counters.certificates_refused.load()}};
 }
 
 json App::State::rotate() {
@@ -232,7 +273,10 @@ json App::State::rotate() {
 
 std::string App::State::answer(const std::string& request) {
   const json parsed = json::parse(request, nullptr, false);
-  const std::string command = parsed.is_object() && parsed.contains("cmd") && parsed["cmd"].is_string() ? parsed["cmd"].get<std::string>() : "";
+  const std::string command =
+      parsed.is_object() && parsed.contains("cmd") && parsed["cmd"].is_string()
+          ? parsed["cmd"].get<std::string>()
+          : "";
   json out{{"error", "unknown command, known: status, clients, ca, rotate-root, healthz"}};
   if (command == "status") out = status();
   if (command == "clients") out = clients();
@@ -254,7 +298,8 @@ Parsed<std::unique_ptr<App>> App::start(const Config& config) {
 void App::run() {
   auto next_tick = Clock::now();
   for (;;) {
-    std::vector<pollfd> interest = {{.fd = state_->signals.get(), .events = POLLIN}, {.fd = state_->files->fd(), .events = POLLIN}};
+    std::vector<pollfd> interest = {{.fd = state_->signals.get(), .events = POLLIN},
+                                    {.fd = state_->files->fd(), .events = POLLIN}};
     if (state_->api) state_->api->interest(interest);
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next_tick - Clock::now());
     ::poll(interest.data(), interest.size(), std::max(0, static_cast<int>(wait.count())));

@@ -1,4 +1,5 @@
-// App: builds the control plane's parts, wires them and drives them from one thread: source → world → cache → streams.
+// App: builds the control plane's parts, wires them and drives them from one thread: source → world
+// → cache → streams.
 #pragma once
 
 #include <memory>

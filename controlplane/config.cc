@@ -9,7 +9,8 @@ namespace {
 
 std::optional<Problem> check(Config& config, const std::string& source, const std::string& ttl) {
   constexpr std::string_view kFiles = "files:";
-  if (!source.starts_with(kFiles) || source.size() == kFiles.size()) return Problem{"--source: must be files:DIR, got " + source};
+  if (!source.starts_with(kFiles) || source.size() == kFiles.size())
+    return Problem{"--source: must be files:DIR, got " + source};
   config.source_dir = source.substr(kFiles.size());
   const auto life = parse_duration(ttl);
   if (!life || *life < std::chrono::seconds(5) || *life > std::chrono::hours(24)) {
@@ -17,9 +18,12 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
   }
   config.certificate_ttl = *life;
   const std::pair<const char*, const std::string*> addresses[] = {
-      {"--tls", &config.tls_address}, {"--plaintext", &config.plaintext_address}, {"--metrics", &config.metrics_address}};
+      {"--tls", &config.tls_address},
+      {"--plaintext", &config.plaintext_address},
+      {"--metrics", &config.metrics_address}};
   for (const auto& [flag, address] : addresses) {
-    if (!address->empty() && !SocketAddress::parse(*address)) return Problem{std::string(flag) + ": must be ADDRESS:PORT, got " + *address};
+    if (!address->empty() && !SocketAddress::parse(*address))
+      return Problem{std::string(flag) + ": must be ADDRESS:PORT, got " + *address};
   }
   for (const std::string& ip : config.tls_ips) {
     if (!IpAddress::parse(ip)) return Problem{"--tls-ip: must be an IP address, got " + ip};
@@ -29,7 +33,8 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
     if (ns.empty()) return Problem{"--root-namespaces: must not hold an empty name"};
   }
   if (config.trust_domain.empty()) return Problem{"--trust-domain: must not be empty"};
-  if (config.root_cert.empty() != config.root_key.empty()) return Problem{"--root-cert and --root-key come together"};
+  if (config.root_cert.empty() != config.root_key.empty())
+    return Problem{"--root-cert and --root-key come together"};
   return std::nullopt;
 }
 
@@ -60,23 +65,37 @@ std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
 Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   Config config;
   std::string source, ttl = "24h";
-  CLI::App app("Weft's control plane: manifests in, xDS and certificates out.", "weft-controlplane");
+  CLI::App app("Weft's control plane: manifests in, xDS and certificates out.",
+               "weft-controlplane");
   app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
   app.add_option("--source", source, "Where the objects are: files:DIR")->required();
-  app.add_option("--tls", config.tls_address, "Where xDS and the CA are served with TLS")->capture_default_str();
-  app.add_option("--tls-ip", config.tls_ips, "An IP address for the serving certificate (repeatable)");
-  app.add_option("--plaintext", config.plaintext_address, "Where they are served without TLS (sandboxes only)");
-  app.add_option("--tokens", config.tokens_file, "YAML list of {token, node}: which node a bearer token speaks for");
-  app.add_option("--state-dir", config.state_dir, "The CA's keys and root-cert.pem")->capture_default_str();
-  app.add_option("--trust-domain", config.trust_domain, "SPIFFE trust domain")->capture_default_str();
-  app.add_option("--cluster-domain", config.cluster_domain, "DNS domain of services")->capture_default_str();
-  app.add_option("--cluster-id", config.cluster_id, "First part of every workload's uid")->capture_default_str();
-  app.add_option("--root-namespaces", config.root_namespaces, "Policies in these are mesh-wide")->delimiter(',')->capture_default_str();
-  app.add_option("--certificate-ttl", ttl, "Life of a workload's certificate, at most 24h")->capture_default_str();
+  app.add_option("--tls", config.tls_address, "Where xDS and the CA are served with TLS")
+      ->capture_default_str();
+  app.add_option("--tls-ip", config.tls_ips,
+                 "An IP address for the serving certificate (repeatable)");
+  app.add_option("--plaintext", config.plaintext_address,
+                 "Where they are served without TLS (sandboxes only)");
+  app.add_option("--tokens", config.tokens_file,
+                 "YAML list of {token, node}: which node a bearer token speaks for");
+  app.add_option("--state-dir", config.state_dir, "The CA's keys and root-cert.pem")
+      ->capture_default_str();
+  app.add_option("--trust-domain", config.trust_domain, "SPIFFE trust domain")
+      ->capture_default_str();
+  app.add_option("--cluster-domain", config.cluster_domain, "DNS domain of services")
+      ->capture_default_str();
+  app.add_option("--cluster-id", config.cluster_id, "First part of every workload's uid")
+      ->capture_default_str();
+  app.add_option("--root-namespaces", config.root_namespaces, "Policies in these are mesh-wide")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--certificate-ttl", ttl, "Life of a workload's certificate, at most 24h")
+      ->capture_default_str();
   app.add_option("--root-cert", config.root_cert, "PEM of a given root (or intermediate and root)");
   app.add_option("--root-key", config.root_key, "PEM of its key");
-  app.add_option("--metrics", config.metrics_address, "Where Prometheus scrapes")->capture_default_str();
-  app.add_option("--api", config.api, "JSON API: a Unix socket's path, or ADDRESS:PORT")->capture_default_str();
+  app.add_option("--metrics", config.metrics_address, "Where Prometheus scrapes")
+      ->capture_default_str();
+  app.add_option("--api", config.api, "JSON API: a Unix socket's path, or ADDRESS:PORT")
+      ->capture_default_str();
   app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace", "off"}))
       ->capture_default_str();

@@ -11,20 +11,20 @@
 namespace weft::controlplane {
 
 struct Config {
-  std::string source_dir;                          // --source files:DIR
-  std::string tls_address = "0.0.0.0:15012";       // --tls
-  std::vector<std::string> tls_ips;                // --tls-ip, into the serving certificate
-  std::string plaintext_address;                   // --plaintext; empty: not served
-  std::string tokens_file;                         // --tokens
-  std::string state_dir = "/var/lib/weft";         // --state-dir
+  std::string source_dir;                     // --source files:DIR
+  std::string tls_address = "0.0.0.0:15012";  // --tls
+  std::vector<std::string> tls_ips;           // --tls-ip, into the serving certificate
+  std::string plaintext_address;              // --plaintext; empty: not served
+  std::string tokens_file;                    // --tokens
+  std::string state_dir = "/var/lib/weft";    // --state-dir
   std::string trust_domain = "cluster.local";
   std::string cluster_domain = "cluster.local";
   std::string cluster_id = "Kubernetes";
   std::vector<std::string> root_namespaces = {"weft-system", "istio-system"};
   std::chrono::seconds certificate_ttl = std::chrono::hours(24);
   std::string root_cert, root_key;
-  std::string metrics_address = "0.0.0.0:15014";   // empty: none
-  std::string api = "127.0.0.1:15018";             // PATH or ADDR:PORT; empty: none
+  std::string metrics_address = "0.0.0.0:15014";  // empty: none
+  std::string api = "127.0.0.1:15018";            // PATH or ADDR:PORT; empty: none
   std::string log_level = "info";
   bool log_json = false;
 };
@@ -32,7 +32,8 @@ struct Config {
 // "24h", "90m", "20s", "1h30m". Nothing when it is none.
 std::optional<std::chrono::seconds> parse_duration(const std::string& text);
 
-// A checked Config; or, for --help and --version, the text to print (exit 0); or a problem (exit 64).
+// A checked Config; or, for --help and --version, the text to print (exit 0); or a problem (exit
+// 64).
 struct Usage {
   std::optional<Config> config;
   std::string text;

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
     std::fputs(usage->text.c_str(), stdout);
     return 0;
   }
-  weft::log::start("controlplane", spdlog::level::info, usage->config->log_json ? weft::log::Format::kJson : weft::log::Format::kText);
+  weft::log::start("controlplane", spdlog::level::info,
+                   usage->config->log_json ? weft::log::Format::kJson : weft::log::Format::kText);
   weft::log::set_level(usage->config->log_level);
   auto app = weft::controlplane::App::start(*usage->config);
   if (!app) {

@@ -29,7 +29,8 @@ std::string protocol(const Field& field) {
 }
 
 void add_unique(std::vector<IpAddress>& addresses, const IpAddress& address) {
-  if (address.is_set() && std::find(addresses.begin(), addresses.end(), address) == addresses.end()) addresses.push_back(address);
+  if (address.is_set() && std::find(addresses.begin(), addresses.end(), address) == addresses.end())
+    addresses.push_back(address);
 }
 
 void decode_pod_status(const Field& status, Pod& pod) {
@@ -82,7 +83,8 @@ void decode_cluster_ips(const Field& spec, Service& service) {
   } else if (!all.present()) {
     add_unique(service.cluster_ips, single.ip());
   }
-  if (service.headless && !service.cluster_ips.empty()) spec["clusterIP"].refuse("must not mix None and addresses");
+  if (service.headless && !service.cluster_ips.empty())
+    spec["clusterIP"].refuse("must not mix None and addresses");
 }
 
 Endpoint decode_endpoint(const Field& field) {
@@ -113,9 +115,14 @@ Parsed<Pod> decode_pod(const Object& object) {
   Reader reader(object);
   const Field root = reader.root();
   const Field spec = root["spec"];
-  Pod pod{.name = object.name, .ns = object.ns, .uid = object.uid, .labels = object.labels, .annotations = object.annotations};
+  Pod pod{.name = object.name,
+          .ns = object.ns,
+          .uid = object.uid,
+          .labels = object.labels,
+          .annotations = object.annotations};
   for (const Field& owner : root["metadata"]["ownerReferences"].list()) {
-    pod.owners.push_back({owner["kind"].string(), owner["name"].string(), owner["controller"].boolean()});
+    pod.owners.push_back(
+        {owner["kind"].string(), owner["name"].string(), owner["controller"].boolean()});
   }
   pod.deleting = !root["metadata"]["deletionTimestamp"].string().empty();
   pod.node_name = spec["nodeName"].string();
@@ -134,7 +141,10 @@ Parsed<Service> decode_service(const Object& object) {
   Reader reader(object);
   const Field root = reader.root();
   const Field spec = root["spec"];
-  Service service{.name = object.name, .ns = object.ns, .labels = object.labels, .annotations = object.annotations};
+  Service service{.name = object.name,
+                  .ns = object.ns,
+                  .labels = object.labels,
+                  .annotations = object.annotations};
   service.type = spec["type"].string("ClusterIP");
   service.external_name = spec["externalName"].string();
   service.selector = spec["selector"].string_map();
@@ -148,7 +158,9 @@ Parsed<Service> decode_service(const Object& object) {
   return finish(reader, std::move(service));
 }
 
-Parsed<ServiceAccount> decode_service_account(const Object& object) { return ServiceAccount{object.name, object.ns}; }
+Parsed<ServiceAccount> decode_service_account(const Object& object) {
+  return ServiceAccount{object.name, object.ns};
+}
 
 Parsed<EndpointSlice> decode_endpoint_slice(const Object& object) {
   Reader reader(object);
@@ -158,11 +170,13 @@ Parsed<EndpointSlice> decode_endpoint_slice(const Object& object) {
   if (service != object.labels.end()) slice.service = service->second;
   const Field type = root["addressType"];
   slice.address_type = type.string();
-  if (slice.address_type != "IPv4" && slice.address_type != "IPv6" && slice.address_type != "FQDN") {
+  if (slice.address_type != "IPv4" && slice.address_type != "IPv6" &&
+      slice.address_type != "FQDN") {
     type.refuse("must be IPv4, IPv6 or FQDN");
   }
   if (slice.address_type != "FQDN") {
-    for (const Field& one : root["endpoints"].list()) slice.endpoints.push_back(decode_endpoint(one));
+    for (const Field& one : root["endpoints"].list())
+      slice.endpoints.push_back(decode_endpoint(one));
   }
   for (const Field& port : root["ports"].list()) {
     slice.ports.push_back({port["name"].string(), port["port"].port(), protocol(port["protocol"])});
@@ -175,15 +189,19 @@ Parsed<Node> decode_node(const Object& object) {
   const Field root = reader.root();
   Node node{.name = object.name, .labels = object.labels};
   for (const Field& one : root["status"]["addresses"].list()) {
-    if (const auto address = IpAddress::parse(one["address"].string())) add_unique(node.addresses, *address);
+    if (const auto address = IpAddress::parse(one["address"].string()))
+      add_unique(node.addresses, *address);
   }
   return finish(reader, std::move(node));
 }
 
 std::optional<Problem> admit_core(const Object& object) {
-  auto judge = [](const auto& decoded) { return decoded ? std::nullopt : std::optional<Problem>(decoded.error()); };
+  auto judge = [](const auto& decoded) {
+    return decoded ? std::nullopt : std::optional<Problem>(decoded.error());
+  };
   const std::string group = object.group();
-  if (group == "discovery.k8s.io" && object.kind == "EndpointSlice") return judge(decode_endpoint_slice(object));
+  if (group == "discovery.k8s.io" && object.kind == "EndpointSlice")
+    return judge(decode_endpoint_slice(object));
   if (!group.empty()) return std::nullopt;
   if (object.kind == "Namespace") return judge(decode_namespace(object));
   if (object.kind == "Pod") return judge(decode_pod(object));

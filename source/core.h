@@ -1,6 +1,6 @@
-// core v1 (and discovery v1) as small structs: the fields that the agent and the control plane look at, nothing more.
-// decode_x() reads an Object of that kind; an error names file, line, field and value. Fields of no interest are ignored, as an API
-// server has already judged them.
+// core v1 (and discovery v1) as small structs: the fields that the agent and the control plane look
+// at, nothing more. decode_x() reads an Object of that kind; an error names file, line, field and
+// value. Fields of no interest are ignored, as an API server has already judged them.
 #pragma once
 
 #include <cstdint>
@@ -112,10 +112,12 @@ Parsed<ServiceAccount> decode_service_account(const Object& object);
 Parsed<EndpointSlice> decode_endpoint_slice(const Object& object);
 Parsed<Node> decode_node(const Object& object);
 
-// Decodes whatever core kind it is; nothing for kinds that core does not know. Fits FilesOptions::admit.
+// Decodes whatever core kind it is; nothing for kinds that core does not know. Fits
+// FilesOptions::admit.
 std::optional<Problem> admit_core(const Object& object);
 
-// True when every pair of `selector` is in `labels`. An empty selector selects nothing, as a Service's.
+// True when every pair of `selector` is in `labels`. An empty selector selects nothing, as a
+// Service's.
 bool selects(const mesh::Labels& selector, const mesh::Labels& labels);
 
 }  // namespace weft::source

@@ -12,7 +12,8 @@ Field Reader::root() { return {this, object_.body.get(), ""}; }
 
 void Reader::refuse(std::string_view path, const json* value, std::string_view why) {
   if (problem_) return;
-  std::string text = object_.at(path) + ": " + (path.empty() ? "document" : std::string(path)) + ": " + std::string(why);
+  std::string text = object_.at(path) + ": " + (path.empty() ? "document" : std::string(path)) +
+                     ": " + std::string(why);
   if (value != nullptr) {
     std::string got = value->dump(-1, ' ', false, json::error_handler_t::replace);
     if (got.size() > 80) got = got.substr(0, 77) + "...";
@@ -43,7 +44,8 @@ std::vector<Field> Field::list() const {
     return elements;
   }
   for (std::size_t i = 0; i < value_->size(); ++i) {
-    elements.push_back({reader_, (*value_)[i].is_null() ? nullptr : &(*value_)[i], element_path(path_, i)});
+    elements.push_back(
+        {reader_, (*value_)[i].is_null() ? nullptr : &(*value_)[i], element_path(path_, i)});
   }
   return elements;
 }
@@ -63,7 +65,8 @@ void Field::only(std::initializer_list<std::string_view> known) const {
   for (const std::string& name : keys()) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     std::string fields;
-    for (const std::string_view field : known) fields.append(fields.empty() ? "" : ", ").append(field);
+    for (const std::string_view field : known)
+      fields.append(fields.empty() ? "" : ", ").append(field);
     (*this)[name].refuse("unknown field (known: " + fields + ")");
     return;
   }

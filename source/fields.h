@@ -1,5 +1,6 @@
-// Typed reads of an object's body. The first thing that is wrong is kept with file, line, field path and value; later reads give
-// defaults, so a decoder reads straight down and looks at problem() once, at its end.
+// Typed reads of an object's body. The first thing that is wrong is kept with file, line, field
+// path and value; later reads give defaults, so a decoder reads straight down and looks at
+// problem() once, at its end.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +37,11 @@ class Field {
 
   std::string string(std::string_view otherwise = "") const;
   bool boolean(bool otherwise = false) const;
-  std::uint16_t port(std::uint16_t otherwise = 0) const;       // 1…65535, a number
-  std::uint16_t port_text() const;                             // the same as a string: "8080"
+  std::uint16_t port(std::uint16_t otherwise = 0) const;  // 1…65535, a number
+  std::uint16_t port_text() const;                        // the same as a string: "8080"
   mesh::Labels string_map() const;
-  std::vector<std::string> strings() const;                    // a list of strings
-  IpAddress ip() const;                                        // a string; unset when absent
+  std::vector<std::string> strings() const;  // a list of strings
+  IpAddress ip() const;                      // a string; unset when absent
   bool is_string() const;
   bool is_number() const;
 
@@ -49,7 +50,8 @@ class Field {
 
  private:
   friend class Reader;
-  Field(Reader* reader, const nlohmann::json* value, std::string path) : reader_(reader), value_(value), path_(std::move(path)) {}
+  Field(Reader* reader, const nlohmann::json* value, std::string path)
+      : reader_(reader), value_(value), path_(std::move(path)) {}
   Reader* reader_;
   const nlohmann::json* value_;
   std::string path_;

@@ -25,7 +25,8 @@ struct Stamp {
   off_t size = 0;
   timespec changed{};
   bool operator==(const Stamp& other) const {
-    return inode == other.inode && size == other.size && changed.tv_sec == other.changed.tv_sec && changed.tv_nsec == other.changed.tv_nsec;
+    return inode == other.inode && size == other.size && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
   }
 };
 
@@ -48,10 +49,12 @@ std::optional<Content> read_file(const std::string& path, int& error) {
     return std::nullopt;
   }
   Content content{.stamp = {status.st_ino, status.st_size, status.st_ctim}};
-  content.text.resize(std::min<std::size_t>(static_cast<std::size_t>(status.st_size), kMaxBytes + 1));
+  content.text.resize(
+      std::min<std::size_t>(static_cast<std::size_t>(status.st_size), kMaxBytes + 1));
   std::size_t filled = 0;
   while (filled < content.text.size()) {
-    const ssize_t got = ::read(fd.get(), content.text.data() + filled, content.text.size() - filled);
+    const ssize_t got =
+        ::read(fd.get(), content.text.data() + filled, content.text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       error = errno;
@@ -68,7 +71,8 @@ std::optional<Content> read_file(const std::string& path, int& error) {
 
 class FilesSource::State {
  public:
-  State(FilesOptions options, std::unique_ptr<Watch> watch) : options(std::move(options)), watch(std::move(watch)) {}
+  State(FilesOptions options, std::unique_ptr<Watch> watch)
+      : options(std::move(options)), watch(std::move(watch)) {}
 
   // Looks at the whole tree; files whose stamp is unchanged are not read.
   void list_tree();
@@ -90,13 +94,14 @@ class FilesSource::State {
     std::vector<ObjectPtr> held;
   };
   void replace(const std::string& path, File& file, std::vector<ObjectPtr> now);
-  std::optional<std::string> load(const std::string& path, std::string_view text, std::vector<ObjectPtr>& out) const;
+  std::optional<std::string> load(const std::string& path, std::string_view text,
+                                  std::vector<ObjectPtr>& out) const;
   void settle_key(const ObjectKey& key);
 
   std::map<std::string, File> files_;
-  std::map<std::string, std::string> broken_;                           // by path
+  std::map<std::string, std::string> broken_;                         // by path
   std::map<ObjectKey, std::map<std::string, ObjectPtr>> candidates_;  // by path: the first wins
-  std::set<ObjectKey> contested_;                                       // more than one candidate
+  std::set<ObjectKey> contested_;                                     // more than one candidate
   std::set<ObjectKey> touched_;
 };
 
@@ -104,7 +109,8 @@ void FilesSource::State::list_tree() {
   std::set<std::string> seen;
   bool complete = watch->add(options.directory);
   std::error_code error;
-  auto walk = fs::recursive_directory_iterator(options.directory, fs::directory_options::skip_permission_denied, error);
+  auto walk = fs::recursive_directory_iterator(
+      options.directory, fs::directory_options::skip_permission_denied, error);
   for (; !error && walk != fs::recursive_directory_iterator(); walk.increment(error)) {
     const std::string name = walk->path().filename();
     std::error_code ignored;
@@ -163,7 +169,8 @@ void FilesSource::State::look(const std::string& path) {
   replace(path, file, std::move(now));
 }
 
-std::optional<std::string> FilesSource::State::load(const std::string& path, std::string_view text, std::vector<ObjectPtr>& out) const {
+std::optional<std::string> FilesSource::State::load(const std::string& path, std::string_view text,
+                                                    std::vector<ObjectPtr>& out) const {
   auto parsed = parse_manifest(text, path);
   if (!parsed) return parsed.error().text;
   for (const ObjectPtr& object : *parsed) {
@@ -213,8 +220,10 @@ void FilesSource::State::settle() {
   for (const ObjectKey& key : contested_) {
     const auto& holders = candidates_[key];
     for (auto loser = std::next(holders.begin()); loser != holders.end(); ++loser) {
-      now.push_back({loser->first, loser->second->at("metadata.name") + ": metadata.name: " + key.str() + " is ignored here, " +
-                                       holders.begin()->second->origin + " has it too and comes first"});
+      now.push_back({loser->first, loser->second->at("metadata.name") +
+                                       ": metadata.name: " + key.str() + " is ignored here, " +
+                                       holders.begin()->second->origin +
+                                       " has it too and comes first"});
     }
   }
   if (now == problems) return;
@@ -226,10 +235,12 @@ FilesSource::FilesSource(std::unique_ptr<State> state) : state_(std::move(state)
 FilesSource::~FilesSource() = default;
 
 Parsed<std::unique_ptr<FilesSource>> FilesSource::open(FilesOptions options) {
-  while (options.directory.size() > 1 && options.directory.ends_with('/')) options.directory.pop_back();
+  while (options.directory.size() > 1 && options.directory.ends_with('/'))
+    options.directory.pop_back();
   auto watch = Watch::open(options.directory, {options.quiet, options.cap, options.resync});
   if (!watch) return std::unexpected(watch.error());
-  std::unique_ptr<FilesSource> source(new FilesSource(std::make_unique<State>(std::move(options), std::move(*watch))));
+  std::unique_ptr<FilesSource> source(
+      new FilesSource(std::make_unique<State>(std::move(options), std::move(*watch))));
   source->state_->list_tree();
   source->state_->settle();
   return source;

@@ -18,17 +18,26 @@ using Lines = std::vector<std::pair<std::uint64_t, std::uint32_t>>;
 // Turns one document's nodes into JSON. Stops at the first problem.
 class Converter {
  public:
-  Converter(const YamlTree& tree, std::string_view file, std::size_t& nodes) : tree_(tree), file_(file), nodes_(nodes) {}
+  Converter(const YamlTree& tree, std::string_view file, std::size_t& nodes)
+      : tree_(tree), file_(file), nodes_(nodes) {}
 
   bool convert(const YamlNode& node, const std::string& path, std::size_t depth, json& out) {
-    if (++nodes_ > kMaxNodes) return refuse(node, path, "more than " + std::to_string(kMaxNodes) + " values (aliases count each time)");
-    if (depth > kMaxDepth) return refuse(node, path, "nested deeper than " + std::to_string(kMaxDepth));
+    if (++nodes_ > kMaxNodes)
+      return refuse(node, path,
+                    "more than " + std::to_string(kMaxNodes) + " values (aliases count each time)");
+    if (depth > kMaxDepth)
+      return refuse(node, path, "nested deeper than " + std::to_string(kMaxDepth));
     lines_.emplace_back(path_hash(path), node.line);
     switch (node.kind) {
-      case YamlNode::Kind::kNull: out = nullptr; return true;
-      case YamlNode::Kind::kScalar: return scalar(node, path, out);
-      case YamlNode::Kind::kSequence: return sequence(node, path, depth, out);
-      case YamlNode::Kind::kMap: return map(node, path, depth, out);
+      case YamlNode::Kind::kNull:
+        out = nullptr;
+        return true;
+      case YamlNode::Kind::kScalar:
+        return scalar(node, path, out);
+      case YamlNode::Kind::kSequence:
+        return sequence(node, path, depth, out);
+      case YamlNode::Kind::kMap:
+        return map(node, path, depth, out);
     }
     return false;
   }
@@ -41,7 +50,8 @@ class Converter {
 
  private:
   bool refuse(const YamlNode& node, const std::string& path, const std::string& why) {
-    text_ = std::string(file_) + ":" + std::to_string(node.line) + ": " + (path.empty() ? "document" : path) + ": " + why;
+    text_ = std::string(file_) + ":" + std::to_string(node.line) + ": " +
+            (path.empty() ? "document" : path) + ": " + why;
     return false;
   }
 
@@ -57,9 +67,12 @@ class Converter {
     }
     out = resolve_plain(value);
     if (tag == "?" || tag.empty()) return true;
-    const bool agrees = (core == "int" && out.is_number_integer()) || (core == "float" && out.is_number()) ||
+    const bool agrees = (core == "int" && out.is_number_integer()) ||
+                        (core == "float" && out.is_number()) ||
                         (core == "bool" && out.is_boolean()) || (core == "null" && out.is_null());
-    return agrees || refuse(node, path, "the tag " + tag + " does not fit, got \"" + value.substr(0, 80) + "\"");
+    return agrees ||
+           refuse(node, path,
+                  "the tag " + tag + " does not fit, got \"" + value.substr(0, 80) + "\"");
   }
 
   bool sequence(const YamlNode& node, const std::string& path, std::size_t depth, json& out) {
@@ -77,11 +90,13 @@ class Converter {
     out = json::object();
     for (std::size_t i = 0; i + 1 < node.children.size(); i += 2) {
       const YamlNode& name = tree_[node.children[i]];
-      if (name.kind != YamlNode::Kind::kScalar) return refuse(name, path, "a key that is no string");
+      if (name.kind != YamlNode::Kind::kScalar)
+        return refuse(name, path, "a key that is no string");
       const std::string& key = name.text;
       const std::string at = member_path(path, key);
       if (!is_utf8(key)) return refuse(name, path, "a key that is not UTF-8");
-      if (key == "<<" && name.tag == "?") return refuse(name, at, "merge keys are not supported, write the fields out");
+      if (key == "<<" && name.tag == "?")
+        return refuse(name, at, "merge keys are not supported, write the fields out");
       if (out.contains(key)) return refuse(name, at, "duplicate key");
       json value;
       if (!convert(tree_[node.children[i + 1]], at, depth + 1, value)) return false;
@@ -99,11 +114,15 @@ class Converter {
 
 // A path segment of the API: what Kubernetes lets be a name.
 bool is_name(std::string_view name) {
-  constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
-  return !name.empty() && name.size() <= 253 && name != "." && name != ".." && name.find_first_not_of(kAllowed) == std::string_view::npos;
+  constexpr std::string_view kAllowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
+  return !name.empty() && name.size() <= 253 && name != "." && name != ".." &&
+         name.find_first_not_of(kAllowed) == std::string_view::npos;
 }
 bool is_dns_label(std::string_view name) {
-  return is_name(name) && name.size() <= 63 && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos &&
+  return is_name(name) && name.size() <= 63 &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") ==
+             std::string_view::npos &&
          name.front() != '-' && name.back() != '-';
 }
 
@@ -131,7 +150,8 @@ Parsed<ObjectPtr> make_object(json body, Lines lines, std::string origin) {
   } else if (object->ns.empty()) {
     object->ns = "default";
   }
-  if (!object->ns.empty() && !is_dns_label(object->ns)) metadata["namespace"].refuse("must be a namespace's name");
+  if (!object->ns.empty() && !is_dns_label(object->ns))
+    metadata["namespace"].refuse("must be a namespace's name");
   if (reader.problem()) return std::unexpected(*reader.problem());
   object->hash = path_hash(object->body->dump(-1, ' ', false, json::error_handler_t::replace));
   return ObjectPtr(std::move(object));
@@ -147,7 +167,8 @@ class Manifest {
     const YamlNode* kind = member(node, "kind");
     const YamlNode* items = member(node, "items");
     if (kind == nullptr || items == nullptr || kind->text != "List") return add(node);
-    if (items->kind != YamlNode::Kind::kSequence) return Problem{where(*items) + "items: must be a list"};
+    if (items->kind != YamlNode::Kind::kSequence)
+      return Problem{where(*items) + "items: must be a list"};
     for (const std::uint32_t item : items->children) {
       if (auto bad = add(tree_[item])) return bad;
     }
@@ -157,21 +178,29 @@ class Manifest {
 
  private:
   const YamlNode* member(const YamlNode& map, std::string_view key) const {
-    for (std::size_t i = 0; map.kind == YamlNode::Kind::kMap && i + 1 < map.children.size(); i += 2) {
+    for (std::size_t i = 0; map.kind == YamlNode::Kind::kMap && i + 1 < map.children.size();
+         i += 2) {
       if (tree_[map.children[i]].text == key) return &tree_[map.children[i + 1]];
     }
     return nullptr;
   }
-  std::string where(const YamlNode& node) const { return std::string(file_) + ":" + std::to_string(node.line) + ": "; }
+  std::string where(const YamlNode& node) const {
+    return std::string(file_) + ":" + std::to_string(node.line) + ": ";
+  }
 
   std::optional<Problem> add(const YamlNode& node) {
-    if (node.kind != YamlNode::Kind::kMap) return Problem{where(node) + "document: must be a map (apiVersion, kind, metadata)"};
+    if (node.kind != YamlNode::Kind::kMap)
+      return Problem{where(node) + "document: must be a map (apiVersion, kind, metadata)"};
     Converter converter(tree_, file_, nodes_);
     json body;
     if (!converter.convert(node, "", 0, body)) return Problem{converter.text()};
-    auto object = make_object(std::move(body), converter.lines(), std::string(file_) + ":" + std::to_string(node.line));
+    auto object = make_object(std::move(body), converter.lines(),
+                              std::string(file_) + ":" + std::to_string(node.line));
     if (!object) return object.error();
-    if (!seen_.insert((*object)->key()).second) return Problem{(*object)->at("metadata.name") + ": metadata.name: the same object twice in one file, " + (*object)->key().str()};
+    if (!seen_.insert((*object)->key()).second)
+      return Problem{(*object)->at("metadata.name") +
+                     ": metadata.name: the same object twice in one file, " +
+                     (*object)->key().str()};
     objects.push_back(std::move(*object));
     return std::nullopt;
   }
@@ -186,10 +215,12 @@ class Manifest {
 
 Parsed<std::vector<ObjectPtr>> parse_manifest(std::string_view text, std::string_view file) {
   if (text.size() > kMaxBytes) {
-    return problem(std::string(file) + ": document: larger than 1 MiB, got " + std::to_string(text.size()) + " bytes");
+    return problem(std::string(file) + ": document: larger than 1 MiB, got " +
+                   std::to_string(text.size()) + " bytes");
   }
   if (!is_utf8(text)) return problem(std::string(file) + ": document: not UTF-8");
-  if (text.find('\0') != std::string_view::npos) return problem(std::string(file) + ": document: holds a NUL byte");
+  if (text.find('\0') != std::string_view::npos)
+    return problem(std::string(file) + ": document: holds a NUL byte");
   const auto tree = read_yaml(text, file);
   if (!tree) return std::unexpected(tree.error());
   Manifest manifest(*tree, file);

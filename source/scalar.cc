@@ -17,8 +17,10 @@ bool one_of(std::string_view text, const std::array<std::string_view, N>& words)
   return std::find(words.begin(), words.end(), text) != words.end();
 }
 
-constexpr std::array<std::string_view, 11> kTrue = {"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"};
-constexpr std::array<std::string_view, 11> kFalse = {"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"};
+constexpr std::array<std::string_view, 11> kTrue = {"y",    "Y",    "yes", "Yes", "YES", "true",
+                                                    "True", "TRUE", "on",  "On",  "ON"};
+constexpr std::array<std::string_view, 11> kFalse = {"n",     "N",     "no",  "No",  "NO", "false",
+                                                     "False", "FALSE", "off", "Off", "OFF"};
 constexpr std::array<std::string_view, 5> kNull = {"", "~", "null", "Null", "NULL"};
 
 std::optional<nlohmann::json> integer(std::string_view text) {
@@ -37,7 +39,8 @@ std::optional<nlohmann::json> integer(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   if (!negative) return nlohmann::json(value);
-  if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) + 1) return std::nullopt;
+  if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) + 1)
+    return std::nullopt;
   return nlohmann::json(static_cast<std::int64_t>(~value + 1));
 }
 
@@ -78,7 +81,8 @@ nlohmann::json resolve_plain(std::string_view text) {
   if (one_of(text, kTrue)) return true;
   if (one_of(text, kFalse)) return false;
   const char first = text[0];
-  if ((first < '0' || first > '9') && first != '-' && first != '+' && first != '.') return std::string(text);
+  if ((first < '0' || first > '9') && first != '-' && first != '+' && first != '.')
+    return std::string(text);
   std::string number(text);
   std::erase(number, '_');
   if (auto whole = integer(number)) return *whole;
@@ -89,7 +93,11 @@ nlohmann::json resolve_plain(std::string_view text) {
 bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = static_cast<unsigned char>(text[i]);
-    const std::size_t more = byte < 0x80 ? 0 : byte >> 5 == 6 ? 1 : byte >> 4 == 14 ? 2 : byte >> 3 == 30 ? 3 : 4;
+    const std::size_t more = byte < 0x80       ? 0
+                             : byte >> 5 == 6  ? 1
+                             : byte >> 4 == 14 ? 2
+                             : byte >> 3 == 30 ? 3
+                                               : 4;
     if (more == 4 || i + more >= text.size()) return false;
     std::uint32_t code = more == 0 ? byte : byte & (0x3fu >> more);
     for (std::size_t k = 1; k <= more; ++k) {

@@ -1,5 +1,5 @@
-// What a plain YAML scalar means to Kubernetes (go-yaml v2 behind sigs.k8s.io/yaml): YAML 1.1 booleans, 0x 0o 0b and leading-zero
-// octal, underscores in numbers; timestamps stay strings. Pure.
+// What a plain YAML scalar means to Kubernetes (go-yaml v2 behind sigs.k8s.io/yaml): YAML 1.1
+// booleans, 0x 0o 0b and leading-zero octal, underscores in numbers; timestamps stay strings. Pure.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

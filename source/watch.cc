@@ -15,10 +15,12 @@
 namespace weft::source {
 namespace {
 
-constexpr std::uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF |
-                                IN_ONLYDIR | IN_EXCL_UNLINK;
+constexpr std::uint32_t kMask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
+                                IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR |
+                                IN_EXCL_UNLINK;
 
-// A new plain file is read when its writer closes it; links are complete from the start and are never closed.
+// A new plain file is read when its writer closes it; links are complete from the start and are
+// never closed.
 bool is_being_written(const std::string& path) {
   struct stat status{};
   return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1;
@@ -36,12 +38,15 @@ Parsed<std::unique_ptr<Watch>> Watch::open(std::string directory, Timing timing)
   watch->inotify_.reset(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   watch->timer_.reset(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   watch->poll_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  if (!watch->inotify_ || !watch->timer_ || !watch->poll_) return problem("inotify: " + std::string(std::strerror(errno)));
+  if (!watch->inotify_ || !watch->timer_ || !watch->poll_)
+    return problem("inotify: " + std::string(std::strerror(errno)));
   for (const int fd : {watch->inotify_.get(), watch->timer_.get()}) {
     epoll_event interest{.events = EPOLLIN, .data = {.fd = fd}};
-    if (::epoll_ctl(watch->poll_.get(), EPOLL_CTL_ADD, fd, &interest) != 0) return problem("epoll: " + std::string(std::strerror(errno)));
+    if (::epoll_ctl(watch->poll_.get(), EPOLL_CTL_ADD, fd, &interest) != 0)
+      return problem("epoll: " + std::string(std::strerror(errno)));
   }
-  if (!watch->add(directory)) return problem("cannot watch " + directory + ": " + std::strerror(errno));
+  if (!watch->add(directory))
+    return problem("cannot watch " + directory + ": " + std::strerror(errno));
   watch->next_resync_ = Clock::now() + timing.resync;
   watch->wake();
   return watch;
@@ -57,7 +62,8 @@ bool Watch::add(const std::string& directory) {
 void Watch::wake() { arm(Clock::now()); }
 
 void Watch::arm(Clock::time_point at) {
-  const auto wait = std::max<std::chrono::nanoseconds>(at - Clock::now(), std::chrono::nanoseconds(1));
+  const auto wait =
+      std::max<std::chrono::nanoseconds>(at - Clock::now(), std::chrono::nanoseconds(1));
   itimerspec when{};
   when.it_value.tv_sec = wait.count() / 1'000'000'000;
   when.it_value.tv_nsec = wait.count() % 1'000'000'000;

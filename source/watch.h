@@ -1,5 +1,5 @@
-// Watch: which files below a directory may have changed. inotify on every directory plus a timer, behind one pollable descriptor;
-// says paths, never reads files. One owner, one thread.
+// Watch: which files below a directory may have changed. inotify on every directory plus a timer,
+// behind one pollable descriptor; says paths, never reads files. One owner, one thread.
 #pragma once
 
 #include <map>
@@ -15,7 +15,8 @@ namespace weft::source {
 
 // What a turn has to look at again.
 struct Changes {
-  bool everything = false;      // a directory changed, events were lost, or it is time: list the tree again
+  bool everything =
+      false;  // a directory changed, events were lost, or it is time: list the tree again
   std::set<std::string> files;  // full paths
 };
 

@@ -23,22 +23,30 @@ class Builder final : public YAML::EventHandler {
     anchors_.clear();
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add({.line = line(mark)}, anchor); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    add({.line = line(mark)}, anchor);
+  }
   void OnAlias(const YAML::Mark&, YAML::anchor_t anchor) override { attach(anchors_[anchor]); }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
     add({.kind = YamlNode::Kind::kScalar, .line = line(mark), .tag = tag, .text = value}, anchor);
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
-    open_.push_back(add({.kind = YamlNode::Kind::kSequence, .line = line(mark), .tag = tag}, anchor));
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open_.push_back(
+        add({.kind = YamlNode::Kind::kSequence, .line = line(mark), .tag = tag}, anchor));
   }
   void OnSequenceEnd() override { open_.pop_back(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
     open_.push_back(add({.kind = YamlNode::Kind::kMap, .line = line(mark), .tag = tag}, anchor));
   }
   void OnMapEnd() override { open_.pop_back(); }
 
  private:
-  static std::uint32_t line(const YAML::Mark& mark) { return mark.line < 0 ? 1 : static_cast<std::uint32_t>(mark.line + 1); }
+  static std::uint32_t line(const YAML::Mark& mark) {
+    return mark.line < 0 ? 1 : static_cast<std::uint32_t>(mark.line + 1);
+  }
 
   std::uint32_t add(YamlNode node, YAML::anchor_t anchor) {
     const auto index = static_cast<std::uint32_t>(tree.nodes.size());
@@ -67,7 +75,8 @@ Parsed<YamlTree> read_yaml(std::string_view text, std::string_view file) {
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
     Builder builder;
-    for (std::optional<int> before; parser.HandleNextDocument(builder); before = builder.document_at) {
+    for (std::optional<int> before; parser.HandleNextDocument(builder);
+         before = builder.document_at) {
       // Stray "," or "}" between documents: the parser reports an empty document and does not move.
       if (builder.document_at != before) continue;
       const std::uint32_t line = builder.tree.nodes.empty() ? 1 : builder.tree.nodes.back().line;

@@ -14,12 +14,13 @@ struct YamlNode {
   enum class Kind : std::uint8_t { kNull, kScalar, kSequence, kMap };
   Kind kind = Kind::kNull;
   std::uint32_t line = 1;
-  std::string tag;                      // "?" for plain scalars, "!" for quoted ones, or the tag that is written
-  std::string text;                     // of a scalar
+  std::string tag;   // "?" for plain scalars, "!" for quoted ones, or the tag that is written
+  std::string text;  // of a scalar
   std::vector<std::uint32_t> children;  // of a sequence; of a map key, value, key, value …
 };
 
-// Nodes refer to each other by index. An alias is the index of the node that it names, so a tree may hold cycles: walkers need a limit.
+// Nodes refer to each other by index. An alias is the index of the node that it names, so a tree
+// may hold cycles: walkers need a limit.
 struct YamlTree {
   std::vector<YamlNode> nodes;
   std::vector<std::uint32_t> documents;  // the root of each

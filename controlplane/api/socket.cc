@@ -15,15 +15,19 @@
 namespace weft::controlplane::api {
 namespace {
 
-Problem failed(const std::string& address) { return {"cannot listen on " + address + ": " + std::strerror(errno)}; }
+Problem failed(const std::string& address) {
+  return {"cannot listen on " + address + ": " + std::strerror(errno)};
+}
 
 // "GET /status HTTP/1.1" → "status".
 std::optional<std::string> http_command(const std::string& line) {
   constexpr std::string_view kGet = "GET /";
   if (!line.starts_with(kGet)) return std::nullopt;
   const std::size_t end = line.find_first_of(" ?", kGet.size());
-  const std::string command = line.substr(kGet.size(), end == std::string::npos ? std::string::npos : end - kGet.size());
-  if (command.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") != std::string::npos) return std::nullopt;
+  const std::string command =
+      line.substr(kGet.size(), end == std::string::npos ? std::string::npos : end - kGet.size());
+  if (command.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") != std::string::npos)
+    return std::nullopt;
   return command;
 }
 
@@ -37,20 +41,24 @@ Parsed<std::unique_ptr<JsonSocket>> JsonSocket::open(const std::string& address,
     length = tcp->to_sockaddr(storage);
   } else {
     auto* local = reinterpret_cast<sockaddr_un*>(&storage);
-    if (address.size() >= sizeof local->sun_path) return problem(address + ": the path is too long for a socket");
+    if (address.size() >= sizeof local->sun_path)
+      return problem(address + ": the path is too long for a socket");
     local->sun_family = AF_UNIX;
     std::memcpy(local->sun_path, address.c_str(), address.size() + 1);
     length = sizeof *local;
     struct stat status{};
-    if (::lstat(address.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(address.c_str());
+    if (::lstat(address.c_str(), &status) == 0 && S_ISSOCK(status.st_mode))
+      ::unlink(address.c_str());
     socket->path_ = address;
   }
-  socket->listener_.reset(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  socket->listener_.reset(
+      ::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket->listener_) return std::unexpected(failed(address));
   const int on = 1;
   ::setsockopt(socket->listener_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const mode_t before = ::umask(0177);
-  const bool bound = ::bind(socket->listener_.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0;
+  const bool bound =
+      ::bind(socket->listener_.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0;
   ::umask(before);
   if (!bound || ::listen(socket->listener_.get(), 16) != 0) {
     socket->path_.clear();
@@ -97,7 +105,8 @@ bool JsonSocket::serve(Client& client) {
     if (client.in.size() > kRequestBytesMax) return false;
   }
   while (!client.out.empty()) {
-    const ssize_t sent = ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(client.fd.get(), client.out.data(), client.out.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EAGAIN) break;
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return false;
@@ -115,10 +124,14 @@ void JsonSocket::answer(Client& client) {
     std::string line = client.in.substr(0, end);
     if (line.ends_with('\r')) line.pop_back();
     if (const auto command = http_command(line)) {
-      if (client.in.find("\r\n\r\n") == std::string::npos && client.in.find("\n\n") == std::string::npos) return;
+      if (client.in.find("\r\n\r\n") == std::string::npos &&
+          client.in.find("\n\n") == std::string::npos)
+        return;
       const std::string body = answer_("{\"cmd\":\"" + *command + "\"}") + "\n";
-      client.out += "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
-                    std::to_string(body.size()) + "\r\n\r\n" + body;
+      client.out +=
+          "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: "
+          "close\r\nContent-Length: " +
+          std::to_string(body.size()) + "\r\n\r\n" + body;
       client.closing = true;
       client.in.clear();
       return;

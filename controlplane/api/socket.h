@@ -1,5 +1,6 @@
-// JsonSocket: one JSON request line in, one JSON reply line out; `GET /NAME` gets the reply to {"cmd":"NAME"} over HTTP/1.
-// Unix socket (0600) or TCP. One owner, one thread: the owner polls the descriptors and calls turn().
+// JsonSocket: one JSON request line in, one JSON reply line out; `GET /NAME` gets the reply to
+// {"cmd":"NAME"} over HTTP/1. Unix socket (0600) or TCP. One owner, one thread: the owner polls the
+// descriptors and calls turn().
 #pragma once
 
 #include <poll.h>

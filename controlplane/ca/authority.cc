@@ -22,9 +22,12 @@ Lifetime lifetime(WallClock::time_point now, std::chrono::seconds life, x509_st*
 
 const char* to_string(Phase phase) {
   switch (phase) {
-    case Phase::kSteady: return "A";
-    case Phase::kTrustNew: return "A+B";
-    case Phase::kSignNew: return "A+B signing B";
+    case Phase::kSteady:
+      return "A";
+    case Phase::kTrustNew:
+      return "A+B";
+    case Phase::kSignNew:
+      return "A+B signing B";
   }
   return "?";
 }
@@ -44,7 +47,9 @@ struct Authority::State {
   std::vector<Root> roots;  // one, or two while rotating: old, new
 
   std::string path(const std::string& name) const { return options.state_dir + "/" + name; }
-  std::string root_path(int number, const char* what) const { return path("root-" + std::to_string(number) + "-" + what + ".pem"); }
+  std::string root_path(int number, const char* what) const {
+    return path("root-" + std::to_string(number) + "-" + what + ".pem");
+  }
   const Root& signer() const { return phase == Phase::kSignNew ? roots.back() : roots.front(); }
 
   std::string bundle() const {
@@ -55,7 +60,8 @@ struct Authority::State {
     return out;
   }
 
-  std::optional<Problem> adopt(int number, const std::string& cert_text, const std::string& key_text, bool given);
+  std::optional<Problem> adopt(int number, const std::string& cert_text,
+                               const std::string& key_text, bool given);
   std::optional<Problem> make(int number, WallClock::time_point now);
   std::optional<Problem> load(const std::string& json_text);
   std::optional<Problem> save() const;
@@ -63,17 +69,20 @@ struct Authority::State {
 };
 
 // Puts a root (given or read back) among ours.
-std::optional<Problem> Authority::State::adopt(int number, const std::string& cert_text, const std::string& key_text, bool given) {
+std::optional<Problem> Authority::State::adopt(int number, const std::string& cert_text,
+                                               const std::string& key_text, bool given) {
   auto certs = parse_certs(cert_text);
   if (!certs) return certs.error();
   auto key = parse_key(key_text);
   if (!key) return key.error();
   Root root{.number = number, .key = std::move(*key), .given = given};
-  if (!matches(certs->front().get(), root.key.get())) return Problem{"the root's key does not belong to its certificate"};
+  if (!matches(certs->front().get(), root.key.get()))
+    return Problem{"the root's key does not belong to its certificate"};
   for (std::size_t i = 0; i < certs->size(); ++i) {
     auto copy = parse_certs(cert_pem((*certs)[i].get()));
     if (i == 0) root.cert = std::move(copy->front());
-    ((is_self_signed((*certs)[i].get())) ? root.anchors : root.intermediates).push_back(std::move((*certs)[i]));
+    ((is_self_signed((*certs)[i].get())) ? root.anchors : root.intermediates)
+        .push_back(std::move((*certs)[i]));
   }
   if (root.anchors.empty()) return Problem{"the root's file holds no self-signed certificate"};
   roots.push_back(std::move(root));
@@ -91,7 +100,8 @@ std::optional<Problem> Authority::State::make(int number, WallClock::time_point 
 
 std::optional<Problem> Authority::State::load(const std::string& json_text) {
   const auto json = nlohmann::json::parse(json_text, nullptr, false);
-  if (!json.is_object() || !json.contains("roots") || !json["roots"].is_array() || json["roots"].empty() || json["roots"].size() > 2) {
+  if (!json.is_object() || !json.contains("roots") || !json["roots"].is_array() ||
+      json["roots"].empty() || json["roots"].size() > 2) {
     return Problem{path("ca.json") + ": not a state of this CA"};
   }
   const int number = json.value("phase", 0);
@@ -105,13 +115,17 @@ std::optional<Problem> Authority::State::load(const std::string& json_text) {
     if (!key) return key.error();
     if (auto bad = adopt(root, *cert, *key, entry.value("given", false))) return bad;
   }
-  if ((phase == Phase::kSteady) != (roots.size() == 1)) return Problem{path("ca.json") + ": phase and roots do not fit"};
+  if ((phase == Phase::kSteady) != (roots.size() == 1))
+    return Problem{path("ca.json") + ": phase and roots do not fit"};
   return std::nullopt;
 }
 
 std::optional<Problem> Authority::State::save() const {
-  nlohmann::json json{{"phase", static_cast<int>(phase)}, {"since", WallClock::to_time_t(since)}, {"roots", nlohmann::json::array()}};
-  for (const Root& root : roots) json["roots"].push_back({{"number", root.number}, {"given", root.given}});
+  nlohmann::json json{{"phase", static_cast<int>(phase)},
+                      {"since", WallClock::to_time_t(since)},
+                      {"roots", nlohmann::json::array()}};
+  for (const Root& root : roots)
+    json["roots"].push_back({{"number", root.number}, {"given", root.given}});
   if (auto bad = write_file(path("ca.json"), json.dump() + "\n")) return bad;
   return write_file(path("root-cert.pem"), bundle(), 0644);
 }
@@ -137,9 +151,12 @@ std::optional<Problem> Authority::State::enter(Phase next, WallClock::time_point
 Authority::Authority(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Authority::~Authority() = default;
 
-Parsed<std::unique_ptr<Authority>> Authority::open(AuthorityOptions options, WallClock::time_point now) {
-  if (options.certificate_ttl <= std::chrono::seconds(0) || options.certificate_ttl > kTtlMax) return problem("certificate TTL must be above 0 and at most 24h");
-  if (options.root_cert.empty() != options.root_key.empty()) return problem("a given root needs its certificate and its key");
+Parsed<std::unique_ptr<Authority>> Authority::open(AuthorityOptions options,
+                                                   WallClock::time_point now) {
+  if (options.certificate_ttl <= std::chrono::seconds(0) || options.certificate_ttl > kTtlMax)
+    return problem("certificate TTL must be above 0 and at most 24h");
+  if (options.root_cert.empty() != options.root_key.empty())
+    return problem("a given root needs its certificate and its key");
   auto state = std::make_unique<State>();
   state->options = std::move(options);
   if (auto bad = make_directory(state->options.state_dir)) return std::unexpected(*bad);
@@ -156,12 +173,14 @@ Parsed<std::unique_ptr<Authority>> Authority::open(AuthorityOptions options, Wal
     if (auto bad = state->load(*saved)) return std::unexpected(*bad);
     auto given = parse_certs(given_cert);
     if (given && fingerprint(given->front().get()) != fingerprint(state->signer().cert.get())) {
-      return problem("the given root is not the one in " + state->options.state_dir + ": empty that directory to change it");
+      return problem("the given root is not the one in " + state->options.state_dir +
+                     ": empty that directory to change it");
     }
   } else if (!given_cert.empty()) {
     if (auto bad = state->adopt(1, given_cert, given_key, true)) return std::unexpected(*bad);
     if (auto bad = write_file(state->root_path(1, "key"), given_key)) return std::unexpected(*bad);
-    if (auto bad = write_file(state->root_path(1, "cert"), given_cert)) return std::unexpected(*bad);
+    if (auto bad = write_file(state->root_path(1, "cert"), given_cert))
+      return std::unexpected(*bad);
     state->since = now;
   } else {
     if (auto bad = state->make(1, now)) return std::unexpected(*bad);
@@ -172,25 +191,34 @@ Parsed<std::unique_ptr<Authority>> Authority::open(AuthorityOptions options, Wal
   return std::unique_ptr<Authority>(new Authority(std::move(state)));
 }
 
-Parsed<Issued> Authority::issue(const std::string& csr_pem, const mesh::Identity& identity, std::int64_t asked_seconds, WallClock::time_point now) {
+Parsed<Issued> Authority::issue(const std::string& csr_pem, const mesh::Identity& identity,
+                                std::int64_t asked_seconds, WallClock::time_point now) {
   auto asked = parse_request(csr_pem);
   if (!asked) return std::unexpected(asked.error());
-  if (asked->uris.size() != 1 || !asked->other_names.empty()) return problem("csr: must name exactly one identity, as a URI");
-  if (asked->uris.front() != identity.str()) return problem("csr: names " + asked->uris.front() + ", granted is " + identity.str());
+  if (asked->uris.size() != 1 || !asked->other_names.empty())
+    return problem("csr: must name exactly one identity, as a URI");
+  if (asked->uris.front() != identity.str())
+    return problem("csr: names " + asked->uris.front() + ", granted is " + identity.str());
   std::lock_guard lock(mutex_);
   const State::Root& root = state_->signer();
   auto life = state_->options.certificate_ttl;
   if (asked_seconds > 0) life = std::min(life, std::chrono::seconds(asked_seconds));
   const Lifetime span = lifetime(now, life, root.cert.get());
-  const Cert cert = make_leaf({root.cert.get(), root.key.get()}, asked->request.get(), identity, span);
-  Issued out{.chain = {cert_pem(cert.get())}, .roots = state_->bundle(), .not_before = span.from, .not_after = span.until};
+  const Cert cert =
+      make_leaf({root.cert.get(), root.key.get()}, asked->request.get(), identity, span);
+  Issued out{.chain = {cert_pem(cert.get())},
+             .roots = state_->bundle(),
+             .not_before = span.from,
+             .not_after = span.until};
   for (const Cert& one : root.intermediates) out.chain.push_back(cert_pem(one.get()));
   return out;
 }
 
-Parsed<Serving> Authority::serve(const std::vector<std::string>& dns, const std::vector<std::string>& ips, WallClock::time_point now) {
+Parsed<Serving> Authority::serve(const std::vector<std::string>& dns,
+                                 const std::vector<std::string>& ips, WallClock::time_point now) {
   std::lock_guard lock(mutex_);
-  Serving out{.chain_path = state_->path("serving-cert.pem"), .key_path = state_->path("serving-key.pem")};
+  Serving out{.chain_path = state_->path("serving-cert.pem"),
+              .key_path = state_->path("serving-key.pem")};
   Parsed<Key> key = problem("none yet");
   if (const auto kept = read_file(out.key_path)) key = parse_key(*kept);
   if (!key) {
@@ -213,13 +241,18 @@ Parsed<Phase> Authority::rotate(WallClock::time_point now) {
   std::optional<Problem> bad;
   switch (state_->phase) {
     case Phase::kSteady:
-      if (state_->roots.front().given) return problem("the root was given by --root-cert: rotate it where it comes from");
+      if (state_->roots.front().given)
+        return problem("the root was given by --root-cert: rotate it where it comes from");
       bad = state_->make(state_->roots.front().number + 1, now);
       if (!bad) bad = state_->enter(Phase::kTrustNew, now);
       if (bad && state_->roots.size() == 2) state_->roots.pop_back();
       break;
-    case Phase::kTrustNew: bad = state_->enter(Phase::kSignNew, now); break;
-    case Phase::kSignNew: bad = state_->enter(Phase::kSteady, now); break;
+    case Phase::kTrustNew:
+      bad = state_->enter(Phase::kSignNew, now);
+      break;
+    case Phase::kSignNew:
+      bad = state_->enter(Phase::kSteady, now);
+      break;
   }
   if (bad) return std::unexpected(*bad);
   return state_->phase;
@@ -227,7 +260,8 @@ Parsed<Phase> Authority::rotate(WallClock::time_point now) {
 
 bool Authority::tick(WallClock::time_point now) {
   std::lock_guard lock(mutex_);
-  if (state_->phase == Phase::kSteady || now < state_->since + state_->options.certificate_ttl) return false;
+  if (state_->phase == Phase::kSteady || now < state_->since + state_->options.certificate_ttl)
+    return false;
   return !state_->enter(state_->phase == Phase::kTrustNew ? Phase::kSignNew : Phase::kSteady, now);
 }
 
@@ -235,7 +269,8 @@ CaInfo Authority::info() const {
   std::lock_guard lock(mutex_);
   CaInfo out{.phase = state_->phase, .since = state_->since};
   for (const State::Root& root : state_->roots) {
-    out.roots.push_back({root.number, fingerprint(root.cert.get()), not_before(root.cert.get()), not_after(root.cert.get()), &root == &state_->signer()});
+    out.roots.push_back({root.number, fingerprint(root.cert.get()), not_before(root.cert.get()),
+                         not_after(root.cert.get()), &root == &state_->signer()});
   }
   return out;
 }

@@ -19,7 +19,8 @@ std::optional<WallClock::time_point> rfc3339(const std::string& text) {
 
 }  // namespace
 
-Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> Tokens::parse(const std::string& text, const std::string& file) {
+Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> Tokens::parse(
+    const std::string& text, const std::string& file) {
   std::map<std::string, std::pair<Caller, WallClock::time_point>> out;
   try {
     const YAML::Node list = YAML::Load(text);
@@ -40,10 +41,14 @@ Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> Tokens::
           caller.node = value;
         } else if (key == "identity") {
           caller.identity = mesh::Identity::parse(value);
-          if (!caller.identity) return problem(where + "identity: must be spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, got " + value);
+          if (!caller.identity)
+            return problem(where +
+                           "identity: must be spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT, got " +
+                           value);
         } else if (key == "expires") {
           const auto time = rfc3339(value);
-          if (!time) return problem(where + "expires: must be like 2030-01-31T00:00:00Z, got " + value);
+          if (!time)
+            return problem(where + "expires: must be like 2030-01-31T00:00:00Z, got " + value);
           until = *time;
         } else {
           return problem(where + key + ": unknown field (known: token, node, identity, expires)");
@@ -52,11 +57,13 @@ Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> Tokens::
       if (token.empty()) return problem(where + "token: is required");
       if (caller.node.empty()) return problem(where + "node: is required");
       caller.any_node = caller.node == "*";
-      if (!out.emplace(token, std::pair(caller, until)).second) return problem(where + "token: is there twice");
+      if (!out.emplace(token, std::pair(caller, until)).second)
+        return problem(where + "token: is there twice");
     }
   } catch (const YAML::Exception& error) {
     // The message may quote the text, and the text is secret.
-    return problem(file + ":" + std::to_string(error.mark.line + 1) + ": not a list of {token, node}");
+    return problem(file + ":" + std::to_string(error.mark.line + 1) +
+                   ": not a list of {token, node}");
   }
   return out;
 }
@@ -79,7 +86,8 @@ std::optional<Problem> Tokens::load_locked() {
 bool Tokens::changed() {
   struct stat status{};
   if (::stat(path_.c_str(), &status) != 0) return false;
-  const Stamp now{status.st_ino, static_cast<std::uint64_t>(status.st_size), status.st_ctim.tv_sec, status.st_ctim.tv_nsec};
+  const Stamp now{status.st_ino, static_cast<std::uint64_t>(status.st_size), status.st_ctim.tv_sec,
+                  status.st_ctim.tv_nsec};
   if (now == stamp_) return false;
   stamp_ = now;
   return true;
@@ -100,7 +108,9 @@ std::optional<Problem> Tokens::trouble() const {
 
 void NodeAuthorizer::apply(const std::vector<translate::Placement>& placements) {
   std::lock_guard lock(mutex_);
-  auto key = [](const translate::Placement& one) { return std::pair(one.node, one.ns + "/" + one.service_account); };
+  auto key = [](const translate::Placement& one) {
+    return std::pair(one.node, one.ns + "/" + one.service_account);
+  };
   for (const translate::Placement& now : placements) {
     const auto before = pods_.find(now.pod);
     if (before != pods_.end()) {
@@ -114,13 +124,17 @@ void NodeAuthorizer::apply(const std::vector<translate::Placement>& placements) 
   }
 }
 
-std::optional<Problem> NodeAuthorizer::refuse(const Caller& caller, const mesh::Identity& wanted) const {
-  if (wanted.trust_domain != trust_domain_) return Problem{wanted.str() + " is not of the trust domain " + trust_domain_};
+std::optional<Problem> NodeAuthorizer::refuse(const Caller& caller,
+                                              const mesh::Identity& wanted) const {
+  if (wanted.trust_domain != trust_domain_)
+    return Problem{wanted.str() + " is not of the trust domain " + trust_domain_};
   if (caller.any_node || caller.identity == wanted) return std::nullopt;
   if (caller.node.empty()) return Problem{"the caller speaks for no node"};
   std::lock_guard lock(mutex_);
-  if (identities_.contains({caller.node, wanted.ns + "/" + wanted.service_account})) return std::nullopt;
-  return Problem{"no pod with service account " + wanted.ns + "/" + wanted.service_account + " runs on node " + caller.node};
+  if (identities_.contains({caller.node, wanted.ns + "/" + wanted.service_account}))
+    return std::nullopt;
+  return Problem{"no pod with service account " + wanted.ns + "/" + wanted.service_account +
+                 " runs on node " + caller.node};
 }
 
 }  // namespace weft::controlplane::ca

@@ -1,5 +1,5 @@
-// Who may ask for which identity. Tokens: which node a bearer token speaks for. NodeAuthorizer: which identities live on a node.
-// Any thread (one lock each).
+// Who may ask for which identity. Tokens: which node a bearer token speaks for. NodeAuthorizer:
+// which identities live on a node. Any thread (one lock each).
 #pragma once
 
 #include <map>
@@ -15,7 +15,8 @@
 
 namespace weft::controlplane::ca {
 
-// Who called. `any_node`: an operator's token (node "*"), which may have any identity of the trust domain.
+// Who called. `any_node`: an operator's token (node "*"), which may have any identity of the trust
+// domain.
 struct Caller {
   std::string node;
   bool any_node = false;
@@ -23,11 +24,12 @@ struct Caller {
   bool operator==(const Caller&) const = default;
 };
 
-// A YAML list of {token, node, expires?, identity?}; `expires` is RFC 3339 UTC. Read again when the file changes; a broken file keeps the
-// tokens that were there.
+// A YAML list of {token, node, expires?, identity?}; `expires` is RFC 3339 UTC. Read again when the
+// file changes; a broken file keeps the tokens that were there.
 class Tokens {
  public:
-  static Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> parse(const std::string& text, const std::string& file);
+  static Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> parse(
+      const std::string& text, const std::string& file);
 
   explicit Tokens(std::string path) : path_(std::move(path)) {}
   // The file as it is now must be good.
@@ -55,14 +57,15 @@ class NodeAuthorizer {
   explicit NodeAuthorizer(std::string trust_domain) : trust_domain_(std::move(trust_domain)) {}
   void apply(const std::vector<translate::Placement>& placements);
 
-  // Nothing when `caller` may have `wanted`; else the reason. `impersonated`: asked for on behalf of a pod.
+  // Nothing when `caller` may have `wanted`; else the reason. `impersonated`: asked for on behalf
+  // of a pod.
   std::optional<Problem> refuse(const Caller& caller, const mesh::Identity& wanted) const;
 
  private:
   const std::string trust_domain_;
   mutable std::mutex mutex_;
-  std::map<std::string, translate::Placement> pods_;                           // by "ns/name"
-  std::map<std::pair<std::string, std::string>, std::size_t> identities_;      // (node, "ns/sa") → pods
+  std::map<std::string, translate::Placement> pods_;                       // by "ns/name"
+  std::map<std::pair<std::string, std::string>, std::size_t> identities_;  // (node, "ns/sa") → pods
 };
 
 }  // namespace weft::controlplane::ca

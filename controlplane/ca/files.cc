@@ -14,7 +14,9 @@
 namespace weft::controlplane::ca {
 namespace {
 
-Problem failed(const std::string& path, const char* what) { return {path + ": " + what + ": " + std::strerror(errno)}; }
+Problem failed(const std::string& path, const char* what) {
+  return {path + ": " + what + ": " + std::strerror(errno)};
+}
 
 }  // namespace
 
@@ -36,7 +38,8 @@ Parsed<std::string> read_file(const std::string& path) {
 std::optional<Problem> write_file(const std::string& path, const std::string& text, mode_t mode) {
   const std::string temporary = path + ".tmp";
   {
-    const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
+    const Fd fd(
+        ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
     if (!fd) return failed(temporary, "open");
     ::fchmod(fd.get(), mode);
     std::size_t written = 0;

@@ -21,7 +21,9 @@ struct FreeBio {
 };
 using Bio = std::unique_ptr<BIO, FreeBio>;
 
-Bio reading(std::string_view text) { return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+Bio reading(std::string_view text) {
+  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
 std::string contents(BIO* bio) {
   char* data = nullptr;
   const long size = BIO_get_mem_data(bio, &data);
@@ -60,7 +62,8 @@ void add_extension(X509* cert, X509* issuer, int nid, const std::string& value) 
 }
 
 // Built without the configuration language, whose separators could be in the value.
-void add_names(X509* cert, const std::vector<std::string>& uris, const std::vector<std::string>& dns, const std::vector<std::string>& ips,
+void add_names(X509* cert, const std::vector<std::string>& uris,
+               const std::vector<std::string>& dns, const std::vector<std::string>& ips,
                bool critical) {
   GENERAL_NAMES* names = GENERAL_NAMES_new();
   auto add_text = [&](int type, const std::string& text) {
@@ -101,7 +104,8 @@ bool is_strong(EVP_PKEY* key) {
   if (id == EVP_PKEY_RSA) return EVP_PKEY_get_bits(key) >= 2048 && EVP_PKEY_get_bits(key) <= 8192;
   if (id == EVP_PKEY_ED25519) return true;
   std::array<char, 64> group{};
-  if (id != EVP_PKEY_EC || EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1) return false;
+  if (id != EVP_PKEY_EC || EVP_PKEY_get_group_name(key, group.data(), group.size(), nullptr) != 1)
+    return false;
   const std::string_view name = group.data();
   return name == "prime256v1" || name == "P-256" || name == "secp384r1" || name == "P-384";
 }
@@ -109,12 +113,14 @@ bool is_strong(EVP_PKEY* key) {
 void read_names(X509_REQ* request, Asked& out) {
   STACK_OF(X509_EXTENSION)* extensions = X509_REQ_get_extensions(request);
   if (extensions == nullptr) return;
-  auto* names = static_cast<GENERAL_NAMES*>(X509V3_get_d2i(extensions, NID_subject_alt_name, nullptr, nullptr));
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509V3_get_d2i(extensions, NID_subject_alt_name, nullptr, nullptr));
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type == GEN_URI) {
       const ASN1_IA5STRING* uri = name->d.uniformResourceIdentifier;
-      out.uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)), static_cast<std::size_t>(ASN1_STRING_length(uri)));
+      out.uris.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(uri)),
+                            static_cast<std::size_t>(ASN1_STRING_length(uri)));
     } else {
       out.other_names.push_back("a name of type " + std::to_string(name->type));
     }
@@ -147,7 +153,8 @@ std::string key_pem(evp_pkey_st* key) {
 Parsed<std::vector<Cert>> parse_certs(std::string_view pem) {
   std::vector<Cert> certs;
   Bio bio = reading(pem);
-  while (X509* cert = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) certs.emplace_back(cert);
+  while (X509* cert = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))
+    certs.emplace_back(cert);
   ERR_clear_error();
   if (certs.empty()) return problem("no certificate in PEM");
   return certs;
@@ -183,23 +190,28 @@ WallClock::time_point not_before(x509_st* cert) { return time_of(X509_get0_notBe
 WallClock::time_point not_after(x509_st* cert) { return time_of(X509_get0_notAfter(cert)); }
 
 Parsed<Asked> parse_request(std::string_view pem) {
-  Asked out{.request = CertRequest(PEM_read_bio_X509_REQ(reading(pem).get(), nullptr, nullptr, nullptr))};
+  Asked out{.request =
+                CertRequest(PEM_read_bio_X509_REQ(reading(pem).get(), nullptr, nullptr, nullptr))};
   ERR_clear_error();
   if (!out.request) return problem("csr: not a PEM certificate request");
   EVP_PKEY* key = X509_REQ_get0_pubkey(out.request.get());
   const bool proven = key != nullptr && X509_REQ_verify(out.request.get(), key) == 1;
   ERR_clear_error();
   if (!proven) return problem("csr: its signature is wrong");
-  if (!is_strong(key)) return problem("csr: the key must be P-256, P-384, Ed25519, or RSA of 2048 to 8192 bits");
+  if (!is_strong(key))
+    return problem("csr: the key must be P-256, P-384, Ed25519, or RSA of 2048 to 8192 bits");
   read_names(out.request.get(), out);
   return out;
 }
 
-Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from, WallClock::time_point until) {
+Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from,
+               WallClock::time_point until) {
   Cert cert = begin({from, until});
   X509_NAME* name = X509_get_subject_name(cert.get());
   auto add = [&](const char* field, const std::string& text) {
-    X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()), -1, 0);
+    X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(text.data()),
+                               static_cast<int>(text.size()), -1, 0);
   };
   add("O", trust_domain.substr(0, 64));
   // Two roots that overlap must differ in name, or a verifier may try the wrong one first.
@@ -207,7 +219,8 @@ Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::tim
   X509_set_issuer_name(cert.get(), name);
   X509_set_pubkey(cert.get(), key);
   add_extension(cert.get(), cert.get(), NID_basic_constraints, "critical,CA:TRUE");
-  add_extension(cert.get(), cert.get(), NID_key_usage, "critical,keyCertSign,cRLSign,digitalSignature");
+  add_extension(cert.get(), cert.get(), NID_key_usage,
+                "critical,keyCertSign,cRLSign,digitalSignature");
   add_extension(cert.get(), cert.get(), NID_subject_key_identifier, "hash");
   sign(cert.get(), key);
   return cert;
@@ -220,15 +233,18 @@ Cert leaf(const Issuer& issuer, EVP_PKEY* key, Lifetime lifetime, bool is_rsa) {
   X509_set_issuer_name(cert.get(), X509_get_subject_name(issuer.cert));
   X509_set_pubkey(cert.get(), key);
   add_extension(cert.get(), issuer.cert, NID_basic_constraints, "critical,CA:FALSE");
-  add_extension(cert.get(), issuer.cert, NID_key_usage, is_rsa ? "critical,digitalSignature,keyEncipherment" : "critical,digitalSignature");
+  add_extension(cert.get(), issuer.cert, NID_key_usage,
+                is_rsa ? "critical,digitalSignature,keyEncipherment" : "critical,digitalSignature");
   add_extension(cert.get(), issuer.cert, NID_ext_key_usage, "serverAuth,clientAuth");
-  if (X509_get0_subject_key_id(issuer.cert) != nullptr) add_extension(cert.get(), issuer.cert, NID_authority_key_identifier, "keyid");
+  if (X509_get0_subject_key_id(issuer.cert) != nullptr)
+    add_extension(cert.get(), issuer.cert, NID_authority_key_identifier, "keyid");
   return cert;
 }
 
 }  // namespace
 
-Cert make_leaf(const Issuer& issuer, X509_req_st* request, const mesh::Identity& identity, Lifetime lifetime) {
+Cert make_leaf(const Issuer& issuer, X509_req_st* request, const mesh::Identity& identity,
+               Lifetime lifetime) {
   EVP_PKEY* key = X509_REQ_get0_pubkey(request);
   Cert cert = leaf(issuer, key, lifetime, EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA);
   add_names(cert.get(), {identity.str()}, {}, {}, true);
@@ -236,8 +252,8 @@ Cert make_leaf(const Issuer& issuer, X509_req_st* request, const mesh::Identity&
   return cert;
 }
 
-Cert make_serving(const Issuer& issuer, evp_pkey_st* key, const std::vector<std::string>& dns, const std::vector<std::string>& ips,
-                  Lifetime lifetime) {
+Cert make_serving(const Issuer& issuer, evp_pkey_st* key, const std::vector<std::string>& dns,
+                  const std::vector<std::string>& ips, Lifetime lifetime) {
   Cert cert = leaf(issuer, key, lifetime, false);
   add_names(cert.get(), {}, dns, ips, true);
   sign(cert.get(), issuer.key);

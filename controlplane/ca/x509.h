@@ -1,4 +1,5 @@
-// X.509 by OpenSSL, as far as a SPIFFE CA needs it: keys, roots, requests, leaves. Values; no files, no clock.
+// X.509 by OpenSSL, as far as a SPIFFE CA needs it: keys, roots, requests, leaves. Values; no
+// files, no clock.
 #pragma once
 
 #include <chrono>
@@ -48,10 +49,12 @@ struct Asked {
   CertRequest request;
   std::vector<std::string> uris, other_names;  // subject alternative names
 };
-// Refuses: no PEM, a wrong signature, weak keys (RSA below 2048 bits, curves other than P-256, P-384 and Ed25519).
+// Refuses: no PEM, a wrong signature, weak keys (RSA below 2048 bits, curves other than P-256,
+// P-384 and Ed25519).
 Parsed<Asked> parse_request(std::string_view pem);
 
-Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from, WallClock::time_point until);
+Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from,
+               WallClock::time_point until);
 
 struct Issuer {
   x509_st* cert;
@@ -60,10 +63,12 @@ struct Issuer {
 struct Lifetime {
   WallClock::time_point from, until;
 };
-// A workload's leaf: empty subject, the identity as the one (critical) URI SAN, client and server authentication.
-Cert make_leaf(const Issuer& issuer, X509_req_st* request, const mesh::Identity& identity, Lifetime lifetime);
+// A workload's leaf: empty subject, the identity as the one (critical) URI SAN, client and server
+// authentication.
+Cert make_leaf(const Issuer& issuer, X509_req_st* request, const mesh::Identity& identity,
+               Lifetime lifetime);
 // The control plane's own serving certificate.
-Cert make_serving(const Issuer& issuer, evp_pkey_st* key, const std::vector<std::string>& dns, const std::vector<std::string>& ips,
-                  Lifetime lifetime);
+Cert make_serving(const Issuer& issuer, evp_pkey_st* key, const std::vector<std::string>& dns,
+                  const std::vector<std::string>& ips, Lifetime lifetime);
 
 }  // namespace weft::controlplane::ca

@@ -19,7 +19,16 @@ struct ServiceKey {
 };
 
 struct TextMatch {
-  enum class Kind : std::uint8_t { kExact, kPrefix, kSegmentPrefix, kSuffix, kRegexFull, kRegexStart, kPresent, kAbsent };
+  enum class Kind : std::uint8_t {
+    kExact,
+    kPrefix,
+    kSegmentPrefix,
+    kSuffix,
+    kRegexFull,
+    kRegexStart,
+    kPresent,
+    kAbsent
+  };
   Kind kind = Kind::kExact;
   std::string value;
   bool ignore_case = false;

@@ -1,5 +1,6 @@
-// The intermediate model: what every API front end translates into and every back end reads. Pure values.
-// L4 kinds are the mesh's own (mesh::Workload, mesh::Service, mesh::Policy); this file adds where they came from and what they need.
+// The intermediate model: what every API front end translates into and every back end reads. Pure
+// values. L4 kinds are the mesh's own (mesh::Workload, mesh::Service, mesh::Policy); this file adds
+// where they came from and what they need.
 #pragma once
 
 #include <cstdint>
@@ -39,9 +40,10 @@ struct AuthzPolicy {
   Provenance from;
   std::string ns, name;
   Action action = Action::kAllow;
-  mesh::Labels selector;           // empty: the whole namespace, or the mesh when in a root namespace
+  mesh::Labels selector;  // empty: the whole namespace, or the mesh when in a root namespace
   std::vector<TargetRef> targets;  // not empty: only what they name
-  // The part that L4 can judge, already failing closed where L7 is needed. Its scope is set. Absent for AUDIT, which decides nothing.
+  // The part that L4 can judge, already failing closed where L7 is needed. Its scope is set. Absent
+  // for AUDIT, which decides nothing.
   std::optional<mesh::Policy> l4;
   std::vector<std::string> l7_fields;  // field paths that only L7 can judge
   std::vector<Condition> conditions;

@@ -1,4 +1,5 @@
-// Delta ADS: one Stream per call. A Stream owns its Session under its own lock; gRPC keeps at most one read and one write going.
+// Delta ADS: one Stream per call. A Stream owns its Session under its own lock; gRPC keeps at most
+// one read and one write going.
 #include <utility>
 
 #include "base/log.h"
@@ -14,9 +15,12 @@ namespace {
 xds::Request from_wire(const discovery::DeltaDiscoveryRequest& wire) {
   xds::Request out;
   out.type = wire.type_url();
-  out.subscribe.assign(wire.resource_names_subscribe().begin(), wire.resource_names_subscribe().end());
-  out.unsubscribe.assign(wire.resource_names_unsubscribe().begin(), wire.resource_names_unsubscribe().end());
-  out.initial_versions.insert(wire.initial_resource_versions().begin(), wire.initial_resource_versions().end());
+  out.subscribe.assign(wire.resource_names_subscribe().begin(),
+                       wire.resource_names_subscribe().end());
+  out.unsubscribe.assign(wire.resource_names_unsubscribe().begin(),
+                         wire.resource_names_unsubscribe().end());
+  out.initial_versions.insert(wire.initial_resource_versions().begin(),
+                              wire.initial_resource_versions().end());
   out.nonce = wire.response_nonce();
   if (wire.has_error_detail()) out.error = wire.error_detail().message();
   out.node_id = wire.node().id();
@@ -44,10 +48,15 @@ void to_wire(const xds::Response& response, discovery::DeltaDiscoveryResponse& o
 
 }  // namespace
 
-class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse> {
+class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest,
+                                                    discovery::DeltaDiscoveryResponse> {
  public:
   Stream(Hub& hub, std::string peer, ca::Caller caller)
-      : hub_(hub), peer_(std::move(peer)), caller_(std::move(caller)), since_(WallClock::now()), session_(hub.services.cache, hub.types) {}
+      : hub_(hub),
+        peer_(std::move(peer)),
+        caller_(std::move(caller)),
+        since_(WallClock::now()),
+        session_(hub.services.cache, hub.types) {}
 
   // Registers itself and lives until OnDone.
   static Stream* open(Hub& hub, std::string peer, ca::Caller caller) {
@@ -74,7 +83,8 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
 
   ClientStatus status() {
     std::lock_guard lock(mutex_);
-    const std::string node = caller_.node.empty() || caller_.any_node ? session_.node_name() : caller_.node;
+    const std::string node =
+        caller_.node.empty() || caller_.any_node ? session_.node_name() : caller_.node;
     return {peer_, session_.node_id(), node, since_, session_.responses(), session_.status()};
   }
 
@@ -84,9 +94,11 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     const xds::Request request = from_wire(request_);
     if (request.error) {
       hub_.services.counters.nacks.fetch_add(1, std::memory_order_relaxed);
-      spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_, caller_.node, request.type, *request.error);
+      spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_,
+                   caller_.node, request.type, *request.error);
     }
-    if (!session_.receive(request)) return end({grpc::StatusCode::INVALID_ARGUMENT, "unknown type " + request.type});
+    if (!session_.receive(request))
+      return end({grpc::StatusCode::INVALID_ARGUMENT, "unknown type " + request.type});
     request_.Clear();
     StartRead(&request_);
     pump_locked();
@@ -122,12 +134,14 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
   void pump_locked() {
     if (writing_ || ending_) return;
     auto response = session_.next();
-    if (session_.must_reconnect()) return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});
+    if (session_.must_reconnect())
+      return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});
     if (!response) return;
     hub_.services.counters.pushes.fetch_add(1, std::memory_order_relaxed);
-    hub_.services.counters.pushed_resources.fetch_add(response->resources.size(), std::memory_order_relaxed);
-    spdlog::debug("push peer={} type={} resources={} removed={} nonce={}", peer_, response->type, response->resources.size(),
-                  response->removed.size(), response->nonce);
+    hub_.services.counters.pushed_resources.fetch_add(response->resources.size(),
+                                                      std::memory_order_relaxed);
+    spdlog::debug("push peer={} type={} resources={} removed={} nonce={}", peer_, response->type,
+                  response->resources.size(), response->removed.size(), response->nonce);
     to_wire(*response, response_);
     writing_ = true;
     StartWrite(&response_);
@@ -157,7 +171,8 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
 namespace {
 
 // Ends a call before it began.
-class Refusal final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse> {
+class Refusal final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest,
+                                                     discovery::DeltaDiscoveryResponse> {
  public:
   explicit Refusal(const grpc::Status& status) { Finish(status); }
   void OnDone() override { delete this; }
@@ -167,8 +182,8 @@ class Discovery final : public discovery::AggregatedDiscoveryService::CallbackSe
  public:
   explicit Discovery(Hub& hub) : hub_(hub) {}
 
-  grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>* DeltaAggregatedResources(
-      grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>*
+  DeltaAggregatedResources(grpc::CallbackServerContext* context) override {
     auto caller = authenticate(*context, hub_.services);
     if (const auto* refused = std::get_if<grpc::Status>(&caller)) return new Refusal(*refused);
     return Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)));
@@ -193,6 +208,8 @@ ClientStatus status_of(Stream& stream) { return stream.status(); }
 void wake(Stream& stream) { stream.pump(); }
 void stop(Stream& stream) { stream.stop(); }
 
-std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub) { return std::make_unique<Discovery>(hub); }
+std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub) {
+  return std::make_unique<Discovery>(hub);
+}
 
 }  // namespace weft::controlplane::server

@@ -1,11 +1,12 @@
-// What the gRPC services share: who is calling, and which streams are open. Internal to the server room.
+// What the gRPC services share: who is calling, and which streams are open. Internal to the server
+// room.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
-#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -26,7 +27,8 @@ struct Hub {
 };
 
 // The caller, or the status to refuse with.
-std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context, const Services& services);
+std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context,
+                                                    const Services& services);
 
 // The services; each keeps a reference to the hub.
 std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub);

@@ -30,19 +30,24 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
  public:
   explicit Certificates(Hub& hub) : hub_(hub) {}
 
-  grpc::ServerUnaryReactor* CreateCertificate(grpc::CallbackServerContext* context, const auth::IstioCertificateRequest* request,
+  grpc::ServerUnaryReactor* CreateCertificate(grpc::CallbackServerContext* context,
+                                              const auth::IstioCertificateRequest* request,
                                               auth::IstioCertificateResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     const grpc::Status status = create(*context, *request, *response);
     Counters& counters = hub_.services.counters;
-    (status.ok() ? counters.certificates_issued : counters.certificates_refused).fetch_add(1, std::memory_order_relaxed);
-    if (!status.ok()) spdlog::warn("certificate refused peer={} error=\"{}\"", context->peer(), status.error_message());
+    (status.ok() ? counters.certificates_issued : counters.certificates_refused)
+        .fetch_add(1, std::memory_order_relaxed);
+    if (!status.ok())
+      spdlog::warn("certificate refused peer={} error=\"{}\"", context->peer(),
+                   status.error_message());
     reactor->Finish(status);
     return reactor;
   }
 
  private:
-  grpc::Status create(const grpc::CallbackServerContext& context, const auth::IstioCertificateRequest& request,
+  grpc::Status create(const grpc::CallbackServerContext& context,
+                      const auth::IstioCertificateRequest& request,
                       auth::IstioCertificateResponse& response) {
     auto authenticated = authenticate(context, hub_.services);
     if (const auto* refused = std::get_if<grpc::Status>(&authenticated)) return *refused;
@@ -52,16 +57,24 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
     const auto impersonated = metadata.find("ImpersonatedIdentity");
     if (impersonated != metadata.end()) {
       wanted = mesh::Identity::parse(impersonated->second.string_value());
-      if (!wanted) return {grpc::StatusCode::INVALID_ARGUMENT, "ImpersonatedIdentity is not a workload's SPIFFE identity"};
+      if (!wanted)
+        return {grpc::StatusCode::INVALID_ARGUMENT,
+                "ImpersonatedIdentity is not a workload's SPIFFE identity"};
     }
-    if (!wanted) return {grpc::StatusCode::INVALID_ARGUMENT, "the caller has no identity of its own: ImpersonatedIdentity is required"};
-    if (const auto refused = hub_.services.nodes.refuse(caller, *wanted)) return {grpc::StatusCode::PERMISSION_DENIED, refused->text};
-    const auto issued = hub_.services.authority.issue(request.csr(), *wanted, request.validity_duration(), WallClock::now());
+    if (!wanted)
+      return {grpc::StatusCode::INVALID_ARGUMENT,
+              "the caller has no identity of its own: ImpersonatedIdentity is required"};
+    if (const auto refused = hub_.services.nodes.refuse(caller, *wanted))
+      return {grpc::StatusCode::PERMISSION_DENIED, refused->text};
+    const auto issued = hub_.services.authority.issue(
+        request.csr(), *wanted, request.validity_duration(), WallClock::now());
     if (!issued) return {grpc::StatusCode::INVALID_ARGUMENT, issued.error().text};
     for (const std::string& pem : issued->chain) response.add_cert_chain(pem);
     response.add_cert_chain(issued->roots);
-    spdlog::info("certificate issued identity={} node={} seconds={}", wanted->str(), caller.node,
-                 std::chrono::duration_cast<std::chrono::seconds>(issued->not_after - issued->not_before).count());
+    spdlog::info(
+        "certificate issued identity={} node={} seconds={}", wanted->str(), caller.node,
+        std::chrono::duration_cast<std::chrono::seconds>(issued->not_after - issued->not_before)
+            .count());
     return grpc::Status::OK;
   }
 
@@ -69,8 +82,8 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
 };
 
 std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options) {
-  auto files = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.serving_key_path, options.serving_chain_path,
-                                                                                    options.roots_path, 1);
+  auto files = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      options.serving_key_path, options.serving_chain_path, options.roots_path, 1);
   grpc::experimental::TlsServerCredentialsOptions tls(files);
   tls.watch_identity_key_cert_pairs();
   tls.watch_root_certs();
@@ -80,13 +93,16 @@ std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& op
 
 }  // namespace
 
-std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context, const Services& services) {
+std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context,
+                                                    const Services& services) {
   constexpr std::string_view kBearer = "Bearer ";
   const auto header = context.client_metadata().find("authorization");
   if (header != context.client_metadata().end()) {
     const std::string_view value(header->second.data(), header->second.size());
     if (value.starts_with(kBearer) && services.tokens != nullptr) {
-      if (auto caller = services.tokens->find(std::string(value.substr(kBearer.size())), WallClock::now())) return *caller;
+      if (auto caller =
+              services.tokens->find(std::string(value.substr(kBearer.size())), WallClock::now()))
+        return *caller;
     }
     if (services.tokens != nullptr) {
       services.counters.unauthenticated.fetch_add(1, std::memory_order_relaxed);
@@ -95,15 +111,21 @@ std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerCo
   }
   const auto peer = context.auth_context();
   if (peer != nullptr && peer->IsPeerAuthenticated()) {
-    if (auto identity = mesh::Identity::parse(one_property(*peer, GRPC_PEER_SPIFFE_ID_PROPERTY_NAME))) return ca::Caller{.identity = identity};
+    if (auto identity =
+            mesh::Identity::parse(one_property(*peer, GRPC_PEER_SPIFFE_ID_PROPERTY_NAME)))
+      return ca::Caller{.identity = identity};
   }
-  const bool is_tls = peer != nullptr && one_property(*peer, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME) == "ssl";
+  const bool is_tls =
+      peer != nullptr && one_property(*peer, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME) == "ssl";
   if (services.tokens == nullptr && !is_tls) return ca::Caller{.any_node = true};
   services.counters.unauthenticated.fetch_add(1, std::memory_order_relaxed);
-  return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "a bearer token or a mesh certificate is required");
+  return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
+                      "a bearer token or a mesh certificate is required");
 }
 
-std::unique_ptr<grpc::Service> make_certificate_service(Hub& hub) { return std::make_unique<Certificates>(hub); }
+std::unique_ptr<grpc::Service> make_certificate_service(Hub& hub) {
+  return std::make_unique<Certificates>(hub);
+}
 
 class Server::State {
  public:
@@ -115,7 +137,8 @@ class Server::State {
 
 Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options, const Services& services) {
+Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
+                                              const Services& services) {
   std::unique_ptr<State> state(new State{.hub = {.services = services, .types = options.types}});
   state->discovery = make_discovery_service(state->hub);
   state->certificates = make_certificate_service(state->hub);
@@ -130,16 +153,19 @@ Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options, cons
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  if (!options.tls_address.empty()) builder.AddListeningPort(options.tls_address, tls_credentials(options), &state->tls_port);
+  if (!options.tls_address.empty())
+    builder.AddListeningPort(options.tls_address, tls_credentials(options), &state->tls_port);
   if (!options.plaintext_address.empty()) {
-    builder.AddListeningPort(options.plaintext_address, grpc::InsecureServerCredentials(), &state->plaintext_port);
+    builder.AddListeningPort(options.plaintext_address, grpc::InsecureServerCredentials(),
+                             &state->plaintext_port);
   }
   builder.RegisterService(state->discovery.get());
   builder.RegisterService(state->certificates.get());
   state->server = builder.BuildAndStart();
   const bool bound = state->server && (options.tls_address.empty() || state->tls_port > 0) &&
                      (options.plaintext_address.empty() || state->plaintext_port > 0);
-  if (!bound) return problem("cannot listen on " + options.tls_address + " " + options.plaintext_address);
+  if (!bound)
+    return problem("cannot listen on " + options.tls_address + " " + options.plaintext_address);
   return std::unique_ptr<Server>(new Server(std::move(state)));
 }
 

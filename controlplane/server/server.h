@@ -1,6 +1,7 @@
-// Server: aggregated discovery (delta) and the certificate service on gRPC, over TLS (server certificate; a client certificate of the
-// mesh is welcome) and, for the sandbox, plaintext. Translates between gRPC's world and ours: xds::Session, ca::Authority.
-// Calls arrive on gRPC's threads; the methods here may be called from any thread.
+// Server: aggregated discovery (delta) and the certificate service on gRPC, over TLS (server
+// certificate; a client certificate of the mesh is welcome) and, for the sandbox, plaintext.
+// Translates between gRPC's world and ours: xds::Session, ca::Authority. Calls arrive on gRPC's
+// threads; the methods here may be called from any thread.
 #pragma once
 
 #include <atomic>
@@ -33,7 +34,7 @@ struct Services {
 };
 
 struct ServerOptions {
-  std::vector<std::string> types;  // in the order of xds::Session
+  std::vector<std::string> types;              // in the order of xds::Session
   std::string tls_address, plaintext_address;  // "ADDR:PORT", port 0 picks one; empty: not served
   std::string serving_chain_path, serving_key_path, roots_path;  // PEM, looked at every second
 };
@@ -47,7 +48,8 @@ struct ClientStatus {
 
 class Server {
  public:
-  static Parsed<std::unique_ptr<Server>> start(const ServerOptions& options, const Services& services);
+  static Parsed<std::unique_ptr<Server>> start(const ServerOptions& options,
+                                               const Services& services);
   ~Server();  // ends all streams
 
   // The cache changed: every client is told.

@@ -14,12 +14,18 @@ using model::PeerAuthn;
 mesh::StringMatch anyone() { return {mesh::StringMatch::Kind::kPresence, ""}; }
 
 mesh::Policy deny(std::string ns, std::string name) {
-  return {.name = std::move(name), .ns = std::move(ns), .scope = mesh::PolicyScope::kWorkloadSelector, .action = mesh::PolicyAction::kDeny};
+  return {.name = std::move(name),
+          .ns = std::move(ns),
+          .scope = mesh::PolicyScope::kWorkloadSelector,
+          .action = mesh::PolicyAction::kDeny};
 }
 
-// Oldest first; one without a timestamp counts as youngest; then by namespace and name, so that it never depends on order.
+// Oldest first; one without a timestamp counts as youngest; then by namespace and name, so that it
+// never depends on order.
 bool older(const PeerAuthn* a, const PeerAuthn* b) {
-  auto rank = [](const PeerAuthn* one) { return std::tuple(one->from.created.empty(), one->from.created, one->ns, one->name); };
+  auto rank = [](const PeerAuthn* one) {
+    return std::tuple(one->from.created.empty(), one->from.created, one->ns, one->name);
+  };
   return rank(a) < rank(b);
 }
 
@@ -42,12 +48,19 @@ mesh::Policy static_strict(const std::string& root_ns) {
   return policy;
 }
 
-Mtls effective_mtls(const std::vector<const PeerAuthn*>& all, const std::vector<std::string>& roots, const std::string& ns,
-                    const mesh::Labels& labels) {
-  auto in_root = [&](const std::string& name) { return std::find(roots.begin(), roots.end(), name) != roots.end(); };
-  const PeerAuthn* own = oldest(all, [&](const PeerAuthn& one) { return one.ns == ns && source::selects(one.selector, labels); });
-  const PeerAuthn* of_ns = oldest(all, [&](const PeerAuthn& one) { return one.ns == ns && one.selector.empty() && !in_root(ns); });
-  const PeerAuthn* of_mesh = oldest(all, [&](const PeerAuthn& one) { return in_root(one.ns) && one.selector.empty(); });
+Mtls effective_mtls(const std::vector<const PeerAuthn*>& all, const std::vector<std::string>& roots,
+                    const std::string& ns, const mesh::Labels& labels) {
+  auto in_root = [&](const std::string& name) {
+    return std::find(roots.begin(), roots.end(), name) != roots.end();
+  };
+  const PeerAuthn* own = oldest(all, [&](const PeerAuthn& one) {
+    return one.ns == ns && source::selects(one.selector, labels);
+  });
+  const PeerAuthn* of_ns = oldest(all, [&](const PeerAuthn& one) {
+    return one.ns == ns && one.selector.empty() && !in_root(ns);
+  });
+  const PeerAuthn* of_mesh =
+      oldest(all, [&](const PeerAuthn& one) { return in_root(one.ns) && one.selector.empty(); });
   Mtls out{.by_workload = own};
   for (const PeerAuthn* one : {own, of_ns, of_mesh}) {
     if (one == nullptr || one->mode == MtlsMode::kUnset) continue;

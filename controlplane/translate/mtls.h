@@ -1,6 +1,7 @@
 // PeerAuthentication → L4 policies. Pure. Source: ambient-protocol facts §3.3.
-// Who decides: a workload's own (selector) > its namespace's > a root namespace's; the oldest wins among equals; UNSET asks the next one;
-// nobody says anything: PERMISSIVE. DISABLE is PERMISSIVE: a node proxy cannot take mTLS off.
+// Who decides: a workload's own (selector) > its namespace's > a root namespace's; the oldest wins
+// among equals; UNSET asks the next one; nobody says anything: PERMISSIVE. DISABLE is PERMISSIVE: a
+// node proxy cannot take mTLS off.
 #pragma once
 
 #include <optional>
@@ -22,10 +23,12 @@ struct Mtls {
   const model::PeerAuthn* by_workload = nullptr;  // the selector policy in force, if any
 };
 // `all` holds every PeerAuthn of the namespace and of the root namespaces.
-Mtls effective_mtls(const std::vector<const model::PeerAuthn*>& all, const std::vector<std::string>& roots, const std::string& ns,
+Mtls effective_mtls(const std::vector<const model::PeerAuthn*>& all,
+                    const std::vector<std::string>& roots, const std::string& ns,
                     const mesh::Labels& labels);
 
-// The policy for a selector PeerAuthn's port exceptions, given the mode of the whole pod; nothing when no port differs.
+// The policy for a selector PeerAuthn's port exceptions, given the mode of the whole pod; nothing
+// when no port differs.
 std::optional<mesh::Policy> port_policy(const model::PeerAuthn& authn, bool strict);
 
 }  // namespace weft::controlplane::translate

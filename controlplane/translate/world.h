@@ -1,5 +1,6 @@
-// World: objects in, changes of the model out, incrementally. Keeps the decoded objects and knows which workloads, services and policies
-// an object touches. One owner, one thread; no I/O, no clock.
+// World: objects in, changes of the model out, incrementally. Keeps the decoded objects and knows
+// which workloads, services and policies an object touches. One owner, one thread; no I/O, no
+// clock.
 #pragma once
 
 #include <map>
@@ -21,12 +22,14 @@ struct Options {
   std::vector<std::string> root_namespaces = {"weft-system", "istio-system"};  // not empty
 };
 
-// What is new since the last apply(). May hold values that are equal to what was there; removed ones are never among the new ones.
+// What is new since the last apply(). May hold values that are equal to what was there; removed
+// ones are never among the new ones.
 struct Changes {
   std::vector<mesh::Workload> workloads;
   std::vector<mesh::Service> services;
   std::vector<mesh::Policy> policies;
-  std::vector<std::string> removed_workloads, removed_services, removed_policies;  // uid, "ns/hostname", "ns/name"
+  std::vector<std::string> removed_workloads, removed_services,
+      removed_policies;  // uid, "ns/hostname", "ns/name"
 };
 
 // Where a pod runs, for the CA: who may ask for this identity.
@@ -49,7 +52,8 @@ class World {
 
   // Of every object that is not a core kind.
   std::vector<ObjectStatus> statuses() const;
-  // Pods that changed in the last apply(): with a placement they may hold an identity, with an empty node they may not.
+  // Pods that changed in the last apply(): with a placement they may hold an identity, with an
+  // empty node they may not.
   const std::vector<Placement>& placements() const { return placements_; }
   std::size_t problems() const;  // conditions that are false
 
@@ -78,7 +82,8 @@ class World {
     std::vector<const model::PeerAuthn*> authns;
   };
   View view_of(const std::string& ns) const;
-  void translate_pod(const View& view, const std::string& ns, const std::string& name, Changes& out);
+  void translate_pod(const View& view, const std::string& ns, const std::string& name,
+                     Changes& out);
   void add_services(const View& view, const source::Pod& pod, mesh::Workload& workload) const;
   void add_policies(const View& view, const source::Pod& pod, mesh::Workload& workload) const;
   bool is_target(const model::AuthzPolicy& policy, const mesh::Workload& workload) const;
@@ -96,20 +101,21 @@ class World {
   std::map<source::ObjectKey, ObjectStatus> statuses_;
 
   // What was sent, so that it can be taken back.
-  ByName<std::string> sent_pods_;                                  // → uid
-  std::map<std::string, std::set<std::string>> sent_external_;     // ns → uids
-  std::map<std::string, std::set<std::string>> sent_services_;     // ns → keys
-  std::map<std::string, mesh::PolicyAction> sent_policies_;        // key
+  ByName<std::string> sent_pods_;                               // → uid
+  std::map<std::string, std::set<std::string>> sent_external_;  // ns → uids
+  std::map<std::string, std::set<std::string>> sent_services_;  // ns → keys
+  std::map<std::string, mesh::PolicyAction> sent_policies_;     // key
 
   // What an apply() has to look at again.
-  std::set<std::string> dirty_namespaces_;                         // all pods of it
+  std::set<std::string> dirty_namespaces_;  // all pods of it
   std::set<std::pair<std::string, std::string>> dirty_pods_;
   std::set<std::string> dirty_service_namespaces_;
   bool dirty_policies_ = false, dirty_everything_ = false;
   std::vector<Placement> placements_;
 };
 
-// Admission of every kind that the control plane knows; unknown kinds pass. Fits source::FilesOptions::admit.
+// Admission of every kind that the control plane knows; unknown kinds pass. Fits
+// source::FilesOptions::admit.
 std::optional<Problem> admit(const source::Object& object);
 
 }  // namespace weft::controlplane::translate

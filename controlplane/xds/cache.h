@@ -17,21 +17,24 @@ namespace weft::controlplane::xds {
 
 // One type's resources and their history. Guarded by the cache's lock.
 struct TypeCache {
-  std::map<std::string, ResourcePtr> resources;                                 // by name
-  std::unordered_map<std::string, std::set<std::string>> names;                 // alias or group → names
-  std::map<std::uint64_t, std::string> log;                                     // generation of the last change → name; one entry a name
-  std::unordered_map<std::string, std::uint64_t> changed;                       // name → its key in `log`, tombstones included
-  std::uint64_t forgotten = 0;                                                  // changes up to here are no longer all in the log
+  std::map<std::string, ResourcePtr> resources;                  // by name
+  std::unordered_map<std::string, std::set<std::string>> names;  // alias or group → names
+  std::map<std::uint64_t, std::string>
+      log;  // generation of the last change → name; one entry a name
+  std::unordered_map<std::string, std::uint64_t>
+      changed;                  // name → its key in `log`, tombstones included
+  std::uint64_t forgotten = 0;  // changes up to here are no longer all in the log
   std::size_t tombstones = 0;
 };
 
 class Cache {
  public:
-  // Removed names that are remembered for clients that lag behind; one that lags further has to reconnect.
+  // Removed names that are remembered for clients that lag behind; one that lags further has to
+  // reconnect.
   static constexpr std::size_t kTombstonesMax = 20'000;
 
-  // The new generation, or the old one when nothing changed. Every change has a generation of its own; within one update policies come
-  // in the order given.
+  // The new generation, or the old one when nothing changed. Every change has a generation of its
+  // own; within one update policies come in the order given.
   std::uint64_t apply(const Update& update);
   std::uint64_t generation() const;
   std::size_t size(const std::string& type) const;

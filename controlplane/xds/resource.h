@@ -1,4 +1,5 @@
-// Resource: one named thing that clients subscribe to, already in wire bytes. Immutable; shared by the cache and all streams.
+// Resource: one named thing that clients subscribe to, already in wire bytes. Immutable; shared by
+// the cache and all streams.
 #pragma once
 
 #include <memory>

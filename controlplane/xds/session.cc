@@ -14,9 +14,13 @@ const TypeCache& type_in(const Cache::Types& types, const std::string& type) {
   return found == types.end() ? kEmpty : found->second;
 }
 
-bool is_group(const std::string& name) { return name.starts_with("node:") || name.starts_with("service:"); }
+bool is_group(const std::string& name) {
+  return name.starts_with("node:") || name.starts_with("service:");
+}
 
-std::size_t weight(const Resource& resource) { return resource.body.size() + resource.name.size() + 64; }
+std::size_t weight(const Resource& resource) {
+  return resource.body.size() + resource.name.size() + 64;
+}
 
 }  // namespace
 
@@ -57,7 +61,8 @@ void Session::subscribe(Subscription& subscription, const Request& request) {
     subscription.names.insert(name);
     subscription.unanswered.insert(name);
   }
-  const bool never = std::find(request.unsubscribe.begin(), request.unsubscribe.end(), "*") != request.unsubscribe.end();
+  const bool never = std::find(request.unsubscribe.begin(), request.unsubscribe.end(), "*") !=
+                     request.unsubscribe.end();
   for (const std::string& name : request.unsubscribe) {
     subscription.names.erase(name);
     subscription.unanswered.erase(name);
@@ -85,27 +90,30 @@ void Session::subscribe(Subscription& subscription, const Request& request) {
 }
 
 std::optional<Response> Session::next() {
-  return cache_.read([this](const Cache::Types& types, std::uint64_t generation) -> std::optional<Response> {
-    for (const std::string& type : order_) {
-      const auto found = subscriptions_.find(type);
-      if (found == subscriptions_.end()) continue;
-      Response response{.type = type};
-      upserts(found->second, type_in(types, type), generation, response);
-      if (type != order_.front()) removes(found->second, type_in(types, type), generation, response);
-      if (lost_) return std::nullopt;
-      if (auto out = finish(found->second, generation, std::move(response))) return out;
-    }
-    const auto found = subscriptions_.find(order_.front());
-    if (found == subscriptions_.end()) return std::nullopt;
-    Response response{.type = order_.front()};
-    removes(found->second, type_in(types, order_.front()), generation, response);
-    return finish(found->second, generation, std::move(response));
-  });
+  return cache_.read(
+      [this](const Cache::Types& types, std::uint64_t generation) -> std::optional<Response> {
+        for (const std::string& type : order_) {
+          const auto found = subscriptions_.find(type);
+          if (found == subscriptions_.end()) continue;
+          Response response{.type = type};
+          upserts(found->second, type_in(types, type), generation, response);
+          if (type != order_.front())
+            removes(found->second, type_in(types, type), generation, response);
+          if (lost_) return std::nullopt;
+          if (auto out = finish(found->second, generation, std::move(response))) return out;
+        }
+        const auto found = subscriptions_.find(order_.front());
+        if (found == subscriptions_.end()) return std::nullopt;
+        Response response{.type = order_.front()};
+        removes(found->second, type_in(types, order_.front()), generation, response);
+        return finish(found->second, generation, std::move(response));
+      });
 }
 
 bool Session::wants(const Subscription& subscription, const Resource& resource) {
   if (subscription.wildcard) return true;
-  if (subscription.sent_names.contains(resource.name) || subscription.names.contains(resource.name)) return true;
+  if (subscription.sent_names.contains(resource.name) || subscription.names.contains(resource.name))
+    return true;
   auto asked = [&](const std::string& name) { return subscription.names.contains(name); };
   return std::any_of(resource.aliases.begin(), resource.aliases.end(), asked) ||
          std::any_of(resource.groups.begin(), resource.groups.end(), asked);
@@ -118,7 +126,8 @@ void Session::follow(Subscription& subscription, const std::string& name) {
   if (subscription.names.insert(group).second) subscription.unanswered.insert(group);
 }
 
-void Session::upserts(Subscription& subscription, const TypeCache& cache, std::uint64_t generation, Response& out) {
+void Session::upserts(Subscription& subscription, const TypeCache& cache, std::uint64_t generation,
+                      Response& out) {
   const bool fresh = subscription.upserts == 0;
   if (!fresh && subscription.upserts < cache.forgotten) {
     lost_ = true;
@@ -127,7 +136,8 @@ void Session::upserts(Subscription& subscription, const TypeCache& cache, std::u
   std::size_t bytes = 0;
   std::uint64_t told = generation;
   // Without wildcard a fresh client is told by name below.
-  const auto from = fresh && !subscription.wildcard ? cache.log.end() : cache.log.upper_bound(subscription.upserts);
+  const auto from = fresh && !subscription.wildcard ? cache.log.end()
+                                                    : cache.log.upper_bound(subscription.upserts);
   for (auto entry = from; entry != cache.log.end(); ++entry) {
     const auto found = cache.resources.find(entry->second);
     if (found == cache.resources.end() || !wants(subscription, *found->second)) continue;
@@ -150,12 +160,14 @@ void Session::answer_names(Subscription& subscription, const TypeCache& cache, R
   std::unordered_set<std::string> there;
   for (const ResourcePtr& resource : out.resources) there.insert(resource->name);
   while (!subscription.unanswered.empty()) {
-    const std::string asked = subscription.unanswered.extract(subscription.unanswered.begin()).value();
+    const std::string asked =
+        subscription.unanswered.extract(subscription.unanswered.begin()).value();
     std::set<std::string> names;
     if (cache.resources.contains(asked)) names.insert(asked);
     const auto found = cache.names.find(asked);
     if (found != cache.names.end()) names.insert(found->second.begin(), found->second.end());
-    if (names.empty() && !is_group(asked) && !subscription.initial.contains(asked)) out.removed.push_back(asked);
+    if (names.empty() && !is_group(asked) && !subscription.initial.contains(asked))
+      out.removed.push_back(asked);
     for (const std::string& name : names) {
       const ResourcePtr& resource = cache.resources.at(name);
       follow(subscription, name);
@@ -166,14 +178,16 @@ void Session::answer_names(Subscription& subscription, const TypeCache& cache, R
   }
 }
 
-void Session::removes(Subscription& subscription, const TypeCache& cache, std::uint64_t generation, Response& out) {
+void Session::removes(Subscription& subscription, const TypeCache& cache, std::uint64_t generation,
+                      Response& out) {
   if (subscription.removes == 0) {
     for (const auto& [name, version] : subscription.initial) {
       if (!cache.resources.contains(name)) out.removed.push_back(name);
     }
     subscription.initial.clear();
   } else {
-    for (auto entry = cache.log.upper_bound(subscription.removes); entry != cache.log.end(); ++entry) {
+    for (auto entry = cache.log.upper_bound(subscription.removes); entry != cache.log.end();
+         ++entry) {
       if (cache.resources.contains(entry->second)) continue;
       const bool held = subscription.sent_names.erase(entry->second) > 0;
       if (held || subscription.wildcard) out.removed.push_back(entry->second);
@@ -182,18 +196,21 @@ void Session::removes(Subscription& subscription, const TypeCache& cache, std::u
   subscription.removes = generation;
 }
 
-std::optional<Response> Session::finish(Subscription& subscription, std::uint64_t generation, Response response) {
+std::optional<Response> Session::finish(Subscription& subscription, std::uint64_t generation,
+                                        Response response) {
   const bool owed = std::exchange(subscription.owes_answer, false);
   if (response.resources.empty() && response.removed.empty()) {
     if (!owed) {
-      if (subscription.in_flight.empty() && subscription.last_error.empty()) subscription.acked = subscription.upserts;
+      if (subscription.in_flight.empty() && subscription.last_error.empty())
+        subscription.acked = subscription.upserts;
       return std::nullopt;
     }
   }
   response.nonce = std::to_string(++nonce_);
   response.version = std::to_string(generation);
   subscription.in_flight[nonce_] = subscription.upserts;
-  if (subscription.in_flight.size() > kInFlightMax) subscription.in_flight.erase(subscription.in_flight.begin());
+  if (subscription.in_flight.size() > kInFlightMax)
+    subscription.in_flight.erase(subscription.in_flight.begin());
   return response;
 }
 
@@ -206,7 +223,8 @@ std::uint64_t Session::nacks() const {
 std::vector<TypeStatus> Session::status() const {
   std::vector<TypeStatus> out;
   for (const auto& [type, one] : subscriptions_) {
-    out.push_back({type, one.wildcard, one.names.size(), one.upserts, one.acked, one.nacks, one.last_error});
+    out.push_back(
+        {type, one.wildcard, one.names.size(), one.upserts, one.acked, one.nacks, one.last_error});
   }
   return out;
 }

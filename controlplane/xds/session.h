@@ -1,6 +1,8 @@
-// Session: one client's delta ADS stream as a sans-I/O value: requests in, responses out. Source: ambient-protocol facts §2.1, §2.2.
-//   Policies go out before the workloads that name them, and are taken back after them: Authorization upserts, then Address, then
-//   Authorization removes. Changes while a response is being written fold into the next one.
+// Session: one client's delta ADS stream as a sans-I/O value: requests in, responses out. Source:
+// ambient-protocol facts §2.1, §2.2.
+//   Policies go out before the workloads that name them, and are taken back after them:
+//   Authorization upserts, then Address, then Authorization removes. Changes while a response is
+//   being written fold into the next one.
 // Not synchronised: whoever owns the stream owns the session.
 #pragma once
 
@@ -19,9 +21,9 @@ struct Request {
   std::string type;
   std::vector<std::string> subscribe, unsubscribe;
   std::map<std::string, std::string> initial_versions;  // name → version
-  std::string nonce;                                    // of the response that this answers, or empty
-  std::optional<std::string> error;                     // set: a NACK
-  std::string node_id, node_name;                       // set on the first request
+  std::string nonce;                 // of the response that this answers, or empty
+  std::optional<std::string> error;  // set: a NACK
+  std::string node_id, node_name;    // set on the first request
 };
 
 struct Response {
@@ -45,13 +47,16 @@ class Session {
   static constexpr std::size_t kInFlightMax = 1'000;
 
   // Types are served in this order; the first one's removes go last.
-  Session(const Cache& cache, std::vector<std::string> types, std::size_t response_bytes_max = 100 << 20);
+  Session(const Cache& cache, std::vector<std::string> types,
+          std::size_t response_bytes_max = 100 << 20);
 
-  // False: a request that cannot be served (an unknown type); the stream must end with INVALID_ARGUMENT.
+  // False: a request that cannot be served (an unknown type); the stream must end with
+  // INVALID_ARGUMENT.
   bool receive(const Request& request);
   // What to write now, or nothing. Call again after each write and whenever the cache changed.
   std::optional<Response> next();
-  // The client lags behind what the cache remembers: the stream must end, so that it comes back with its versions.
+  // The client lags behind what the cache remembers: the stream must end, so that it comes back
+  // with its versions.
   bool must_reconnect() const { return lost_; }
 
   const std::string& node_id() const { return node_id_; }
@@ -62,14 +67,14 @@ class Session {
 
  private:
   struct Subscription {
-    bool started = false;                  // there was a request of this type
-    bool owes_answer = false;              // the next response goes out even when it is empty
+    bool started = false;      // there was a request of this type
+    bool owes_answer = false;  // the next response goes out even when it is empty
     bool wildcard = false;
-    std::set<std::string> names;           // asked by name (canonical, alias), and groups that come along
-    std::set<std::string> unanswered;      // names that were just asked for
+    std::set<std::string> names;  // asked by name (canonical, alias), and groups that come along
+    std::set<std::string> unanswered;            // names that were just asked for
     std::map<std::string, std::string> initial;  // versions that the client came with
-    std::set<std::string> sent_names;      // what a client without wildcard holds
-    std::uint64_t upserts = 0, removes = 0;  // the log is told up to here
+    std::set<std::string> sent_names;            // what a client without wildcard holds
+    std::uint64_t upserts = 0, removes = 0;      // the log is told up to here
     std::uint64_t acked = 0, nacks = 0;
     std::string last_error;
     std::map<std::uint64_t, std::uint64_t> in_flight;  // nonce → generation; at most kInFlightMax
@@ -80,10 +85,13 @@ class Session {
   void subscribe(Subscription& subscription, const Request& request);
   void answered(Subscription& subscription, const Request& request);
   // Each adds to `out` what the client lacks and moves the subscription on.
-  void upserts(Subscription& subscription, const TypeCache& cache, std::uint64_t generation, Response& out);
+  void upserts(Subscription& subscription, const TypeCache& cache, std::uint64_t generation,
+               Response& out);
   void answer_names(Subscription& subscription, const TypeCache& cache, Response& out);
-  void removes(Subscription& subscription, const TypeCache& cache, std::uint64_t generation, Response& out);
-  std::optional<Response> finish(Subscription& subscription, std::uint64_t generation, Response response);
+  void removes(Subscription& subscription, const TypeCache& cache, std::uint64_t generation,
+               Response& out);
+  std::optional<Response> finish(Subscription& subscription, std::uint64_t generation,
+                                 Response response);
 
   const Cache& cache_;
   std::vector<std::string> order_;

@@ -16,7 +16,9 @@ namespace {
 namespace wire = ::istio::workload;
 namespace authz = ::istio::security;
 
-std::string octets(const IpAddress& ip) { return {reinterpret_cast<const char*>(ip.bytes().data()), ip.bytes().size()}; }
+std::string octets(const IpAddress& ip) {
+  return {reinterpret_cast<const char*>(ip.bytes().data()), ip.bytes().size()};
+}
 
 void encode(const mesh::NetworkAddress& address, wire::NetworkAddress& out) {
   out.set_network(address.network);
@@ -38,12 +40,24 @@ void encode(const mesh::Port& port, wire::Port& out) {
   out.set_service_port(port.service_port);
   out.set_target_port(port.target_port);
   switch (port.app_protocol) {
-    case mesh::AppProtocol::kUnknown: out.set_app_protocol(wire::UNKNOWN); break;
-    case mesh::AppProtocol::kHttp11: out.set_app_protocol(wire::HTTP11); break;
-    case mesh::AppProtocol::kHttp2: out.set_app_protocol(wire::HTTP2); break;
-    case mesh::AppProtocol::kGrpc: out.set_app_protocol(wire::GRPC); break;
-    case mesh::AppProtocol::kTcp: out.set_app_protocol(wire::TCP); break;
-    case mesh::AppProtocol::kTls: out.set_app_protocol(wire::TLS); break;
+    case mesh::AppProtocol::kUnknown:
+      out.set_app_protocol(wire::UNKNOWN);
+      break;
+    case mesh::AppProtocol::kHttp11:
+      out.set_app_protocol(wire::HTTP11);
+      break;
+    case mesh::AppProtocol::kHttp2:
+      out.set_app_protocol(wire::HTTP2);
+      break;
+    case mesh::AppProtocol::kGrpc:
+      out.set_app_protocol(wire::GRPC);
+      break;
+    case mesh::AppProtocol::kTcp:
+      out.set_app_protocol(wire::TCP);
+      break;
+    case mesh::AppProtocol::kTls:
+      out.set_app_protocol(wire::TLS);
+      break;
   }
 }
 
@@ -57,39 +71,71 @@ wire::WorkloadType workload_type(const std::string& type) {
 void encode(const mesh::LoadBalancing& balancing, wire::LoadBalancing& out) {
   for (const mesh::Scope scope : balancing.preference) {
     switch (scope) {
-      case mesh::Scope::kRegion: out.add_routing_preference(wire::LoadBalancing::REGION); break;
-      case mesh::Scope::kZone: out.add_routing_preference(wire::LoadBalancing::ZONE); break;
-      case mesh::Scope::kSubzone: out.add_routing_preference(wire::LoadBalancing::SUBZONE); break;
-      case mesh::Scope::kNode: out.add_routing_preference(wire::LoadBalancing::NODE); break;
-      case mesh::Scope::kCluster: out.add_routing_preference(wire::LoadBalancing::CLUSTER); break;
-      case mesh::Scope::kNetwork: out.add_routing_preference(wire::LoadBalancing::NETWORK); break;
+      case mesh::Scope::kRegion:
+        out.add_routing_preference(wire::LoadBalancing::REGION);
+        break;
+      case mesh::Scope::kZone:
+        out.add_routing_preference(wire::LoadBalancing::ZONE);
+        break;
+      case mesh::Scope::kSubzone:
+        out.add_routing_preference(wire::LoadBalancing::SUBZONE);
+        break;
+      case mesh::Scope::kNode:
+        out.add_routing_preference(wire::LoadBalancing::NODE);
+        break;
+      case mesh::Scope::kCluster:
+        out.add_routing_preference(wire::LoadBalancing::CLUSTER);
+        break;
+      case mesh::Scope::kNetwork:
+        out.add_routing_preference(wire::LoadBalancing::NETWORK);
+        break;
     }
   }
   switch (balancing.mode) {
-    case mesh::BalanceMode::kStandard: out.set_mode(wire::LoadBalancing::UNSPECIFIED_MODE); break;
-    case mesh::BalanceMode::kStrict: out.set_mode(wire::LoadBalancing::STRICT); break;
-    case mesh::BalanceMode::kFailover: out.set_mode(wire::LoadBalancing::FAILOVER); break;
-    case mesh::BalanceMode::kPassthrough: out.set_mode(wire::LoadBalancing::PASSTHROUGH); break;
+    case mesh::BalanceMode::kStandard:
+      out.set_mode(wire::LoadBalancing::UNSPECIFIED_MODE);
+      break;
+    case mesh::BalanceMode::kStrict:
+      out.set_mode(wire::LoadBalancing::STRICT);
+      break;
+    case mesh::BalanceMode::kFailover:
+      out.set_mode(wire::LoadBalancing::FAILOVER);
+      break;
+    case mesh::BalanceMode::kPassthrough:
+      out.set_mode(wire::LoadBalancing::PASSTHROUGH);
+      break;
   }
   if (balancing.allow_unhealthy) out.set_health_policy(wire::LoadBalancing::ALLOW_ALL);
 }
 
 wire::IPFamilies ip_families(mesh::IpFamilies families) {
   switch (families) {
-    case mesh::IpFamilies::kAutomatic: return wire::AUTOMATIC;
-    case mesh::IpFamilies::kV4Only: return wire::IPV4_ONLY;
-    case mesh::IpFamilies::kV6Only: return wire::IPV6_ONLY;
-    case mesh::IpFamilies::kDual: return wire::DUAL;
+    case mesh::IpFamilies::kAutomatic:
+      return wire::AUTOMATIC;
+    case mesh::IpFamilies::kV4Only:
+      return wire::IPV4_ONLY;
+    case mesh::IpFamilies::kV6Only:
+      return wire::IPV6_ONLY;
+    case mesh::IpFamilies::kDual:
+      return wire::DUAL;
   }
   return wire::AUTOMATIC;
 }
 
 void encode(const mesh::StringMatch& match, authz::StringMatch& out) {
   switch (match.kind) {
-    case mesh::StringMatch::Kind::kExact: out.set_exact(match.value); break;
-    case mesh::StringMatch::Kind::kPrefix: out.set_prefix(match.value); break;
-    case mesh::StringMatch::Kind::kSuffix: out.set_suffix(match.value); break;
-    case mesh::StringMatch::Kind::kPresence: out.mutable_presence(); break;
+    case mesh::StringMatch::Kind::kExact:
+      out.set_exact(match.value);
+      break;
+    case mesh::StringMatch::Kind::kPrefix:
+      out.set_prefix(match.value);
+      break;
+    case mesh::StringMatch::Kind::kSuffix:
+      out.set_suffix(match.value);
+      break;
+    case mesh::StringMatch::Kind::kPresence:
+      out.mutable_presence();
+      break;
   }
 }
 void encode(const Cidr& block, authz::Address& out) {
@@ -127,12 +173,15 @@ xds::ResourcePtr finish(const char* type, const Message& message, xds::Resource 
     message.SerializeToCodedStream(&coded);
   }
   std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(source::path_hash(resource.body)));
+  std::snprintf(text.data(), text.size(), "%016llx",
+                static_cast<unsigned long long>(source::path_hash(resource.body)));
   resource.version = text.data();
   return std::make_shared<const xds::Resource>(std::move(resource));
 }
 
-std::string alias(const std::string& network, const IpAddress& ip) { return network + "/" + ip.str(); }
+std::string alias(const std::string& network, const IpAddress& ip) {
+  return network + "/" + ip.str();
+}
 
 }  // namespace
 
@@ -143,7 +192,8 @@ void encode(const mesh::Workload& workload, wire::Address& address) {
   out.set_namespace_(workload.ns);
   for (const IpAddress& ip : workload.addresses) out.add_addresses(octets(ip));
   out.set_network(workload.network);
-  out.set_tunnel_protocol(workload.tunnel_protocol == mesh::TunnelProtocol::kHbone ? wire::HBONE : wire::NONE);
+  out.set_tunnel_protocol(workload.tunnel_protocol == mesh::TunnelProtocol::kHbone ? wire::HBONE
+                                                                                   : wire::NONE);
   out.set_trust_domain(workload.trust_domain);
   out.set_service_account(workload.service_account);
   if (workload.waypoint) encode(*workload.waypoint, *out.mutable_waypoint());
@@ -154,7 +204,8 @@ void encode(const mesh::Workload& workload, wire::Address& address) {
   out.set_workload_type(workload_type(workload.workload_type));
   out.set_workload_name(workload.workload_name);
   out.set_native_tunnel(workload.native_tunnel);
-  for (const std::string& policy : workload.authorization_policies) out.add_authorization_policies(policy);
+  for (const std::string& policy : workload.authorization_policies)
+    out.add_authorization_policies(policy);
   out.set_status(workload.healthy ? wire::HEALTHY : wire::UNHEALTHY);
   out.set_cluster_id(workload.cluster_id);
   out.set_hostname(workload.hostname);
@@ -163,8 +214,9 @@ void encode(const mesh::Workload& workload, wire::Address& address) {
     for (const mesh::Port& port : ports) encode(port, *list.add_ports());
   }
   if (workload.application_tunnel) {
-    out.mutable_application_tunnel()->set_protocol(workload.application_tunnel->proxy_protocol ? wire::ApplicationTunnel::PROXY
-                                                                                               : wire::ApplicationTunnel::NONE);
+    out.mutable_application_tunnel()->set_protocol(workload.application_tunnel->proxy_protocol
+                                                       ? wire::ApplicationTunnel::PROXY
+                                                       : wire::ApplicationTunnel::NONE);
     out.mutable_application_tunnel()->set_port(workload.application_tunnel->port);
   }
   const mesh::Locality& locality = workload.locality;
@@ -187,7 +239,8 @@ void encode(const mesh::Service& service, wire::Address& address) {
   for (const std::string& name : service.subject_alt_names) out.add_subject_alt_names(name);
   if (service.waypoint) encode(*service.waypoint, *out.mutable_waypoint());
   const mesh::LoadBalancing& balancing = service.load_balancing;
-  if (balancing.mode != mesh::BalanceMode::kStandard || balancing.allow_unhealthy) encode(balancing, *out.mutable_load_balancing());
+  if (balancing.mode != mesh::BalanceMode::kStandard || balancing.allow_unhealthy)
+    encode(balancing, *out.mutable_load_balancing());
   out.set_ip_families(ip_families(service.ip_families));
   out.set_canonical(service.canonical);
   out.set_visibility(service.namespace_private ? wire::NAMESPACE : wire::PUBLIC);
@@ -197,9 +250,15 @@ void encode(const mesh::Policy& policy, authz::Authorization& out) {
   out.set_name(policy.name);
   out.set_namespace_(policy.ns);
   switch (policy.scope) {
-    case mesh::PolicyScope::kGlobal: out.set_scope(authz::GLOBAL); break;
-    case mesh::PolicyScope::kNamespace: out.set_scope(authz::NAMESPACE); break;
-    case mesh::PolicyScope::kWorkloadSelector: out.set_scope(authz::WORKLOAD_SELECTOR); break;
+    case mesh::PolicyScope::kGlobal:
+      out.set_scope(authz::GLOBAL);
+      break;
+    case mesh::PolicyScope::kNamespace:
+      out.set_scope(authz::NAMESPACE);
+      break;
+    case mesh::PolicyScope::kWorkloadSelector:
+      out.set_scope(authz::WORKLOAD_SELECTOR);
+      break;
   }
   out.set_action(policy.action == mesh::PolicyAction::kAllow ? authz::ALLOW : authz::DENY);
   for (const mesh::Rule& rule : policy.rules) {
@@ -217,7 +276,8 @@ xds::ResourcePtr make_resource(const mesh::Workload& workload) {
   encode(workload, address);
   xds::Resource resource{.name = workload.uid};
   if (!workload.host_network) {
-    for (const IpAddress& ip : workload.addresses) resource.aliases.push_back(alias(workload.network, ip));
+    for (const IpAddress& ip : workload.addresses)
+      resource.aliases.push_back(alias(workload.network, ip));
   }
   if (!workload.node.empty()) resource.groups.push_back("node:" + workload.node);
   for (const auto& [key, ports] : workload.services) resource.groups.push_back("service:" + key);
@@ -229,7 +289,8 @@ xds::ResourcePtr make_resource(const mesh::Service& service) {
   encode(service, address);
   xds::Resource resource{.name = service.key()};
   for (const mesh::NetworkAddress& vip : service.addresses) {
-    resource.aliases.push_back(alias(vip.network, vip.ip) + (vip.length ? "/" + std::to_string(*vip.length) : ""));
+    resource.aliases.push_back(alias(vip.network, vip.ip) +
+                               (vip.length ? "/" + std::to_string(*vip.length) : ""));
   }
   return finish(kAddressType, address, std::move(resource));
 }
@@ -242,12 +303,18 @@ xds::ResourcePtr make_resource(const mesh::Policy& policy) {
 
 xds::Update make_update(const translate::Changes& changes) {
   xds::Update update;
-  for (const mesh::Policy& policy : changes.policies) update.upserts.push_back(make_resource(policy));
-  for (const mesh::Service& service : changes.services) update.upserts.push_back(make_resource(service));
-  for (const mesh::Workload& workload : changes.workloads) update.upserts.push_back(make_resource(workload));
-  for (const std::string& name : changes.removed_workloads) update.removes.push_back({kAddressType, name});
-  for (const std::string& name : changes.removed_services) update.removes.push_back({kAddressType, name});
-  for (const std::string& name : changes.removed_policies) update.removes.push_back({kAuthorizationType, name});
+  for (const mesh::Policy& policy : changes.policies)
+    update.upserts.push_back(make_resource(policy));
+  for (const mesh::Service& service : changes.services)
+    update.upserts.push_back(make_resource(service));
+  for (const mesh::Workload& workload : changes.workloads)
+    update.upserts.push_back(make_resource(workload));
+  for (const std::string& name : changes.removed_workloads)
+    update.removes.push_back({kAddressType, name});
+  for (const std::string& name : changes.removed_services)
+    update.removes.push_back({kAddressType, name});
+  for (const std::string& name : changes.removed_policies)
+    update.removes.push_back({kAuthorizationType, name});
   return update;
 }
 

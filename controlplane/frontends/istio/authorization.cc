@@ -59,7 +59,8 @@ std::vector<mesh::ServiceAccountMatch> accounts(const Field& field, const std::s
     const std::size_t slash = text.find('/');
     const std::string ns = slash == std::string::npos ? own_ns : text.substr(0, slash);
     const std::string name = slash == std::string::npos ? text : text.substr(slash + 1);
-    if (ns.empty() || name.empty() || name.find('/') != std::string::npos || text.find('*') != std::string::npos) {
+    if (ns.empty() || name.empty() || name.find('/') != std::string::npos ||
+        text.find('*') != std::string::npos) {
       one.refuse("must be NAMESPACE/SERVICEACCOUNT or SERVICEACCOUNT, without wildcards");
     }
     out.push_back({ns, name});
@@ -85,7 +86,8 @@ class Decoder {
   }
 
  private:
-  // One clause for the whole list, unless an element matches everything as far as L4 can see: then the clause always holds.
+  // One clause for the whole list, unless an element matches everything as far as L4 can see: then
+  // the clause always holds.
   template <class Decode>
   void add(mesh::Rule& rule, const Field& list, bool& l7, Decode decode) {
     mesh::Clause clause;
@@ -113,8 +115,9 @@ class Decoder {
   Element source(const Field& from) {
     from.only({"source"});
     const Field field = from["source"];
-    field.only({"principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals", "namespaces", "notNamespaces", "serviceAccounts",
-                "notServiceAccounts", "ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"});
+    field.only({"principals", "notPrincipals", "requestPrincipals", "notRequestPrincipals",
+                "namespaces", "notNamespaces", "serviceAccounts", "notServiceAccounts", "ipBlocks",
+                "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"});
     Element out;
     out.match.principals = patterns(field["principals"], true);
     out.match.not_principals = patterns(field["notPrincipals"], true);
@@ -124,11 +127,14 @@ class Decoder {
     out.match.not_service_accounts = accounts(field["notServiceAccounts"], object_.ns);
     out.match.source_ips = blocks(field["ipBlocks"]);
     out.match.not_source_ips = blocks(field["notIpBlocks"]);
-    out.l7 = note_l7(field, {"requestPrincipals", "notRequestPrincipals", "remoteIpBlocks", "notRemoteIpBlocks"});
-    const bool by_account = !out.match.service_accounts.empty() || !out.match.not_service_accounts.empty();
-    const bool by_name = !out.match.principals.empty() || !out.match.not_principals.empty() || !out.match.namespaces.empty() ||
-                         !out.match.not_namespaces.empty();
-    if (by_account && by_name) field["serviceAccounts"].refuse("cannot be set together with principals or namespaces");
+    out.l7 = note_l7(field, {"requestPrincipals", "notRequestPrincipals", "remoteIpBlocks",
+                             "notRemoteIpBlocks"});
+    const bool by_account =
+        !out.match.service_accounts.empty() || !out.match.not_service_accounts.empty();
+    const bool by_name = !out.match.principals.empty() || !out.match.not_principals.empty() ||
+                         !out.match.namespaces.empty() || !out.match.not_namespaces.empty();
+    if (by_account && by_name)
+      field["serviceAccounts"].refuse("cannot be set together with principals or namespaces");
     if (out.match.is_empty() && !out.l7) field.refuse("must have at least one field");
     return out;
   }
@@ -136,7 +142,8 @@ class Decoder {
   Element operation(const Field& to) {
     to.only({"operation"});
     const Field field = to["operation"];
-    field.only({"hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths"});
+    field.only(
+        {"hosts", "notHosts", "ports", "notPorts", "methods", "notMethods", "paths", "notPaths"});
     Element out;
     out.match.destination_ports = ports(field["ports"]);
     out.match.not_destination_ports = ports(field["notPorts"]);
@@ -151,7 +158,8 @@ class Decoder {
     const std::string key = field["key"].string();
     Element out;
     Match& match = out.match;
-    if (values.list().empty() && not_values.list().empty()) field.refuse("needs values or notValues");
+    if (values.list().empty() && not_values.list().empty())
+      field.refuse("needs values or notValues");
     if (key == "source.ip") {
       match.source_ips = blocks(values);
       match.not_source_ips = blocks(not_values);
@@ -182,11 +190,14 @@ class Decoder {
   }
 
   static bool is_l7_key(const std::string& key) {
-    constexpr std::array<std::string_view, 5> kExact = {"remote.ip", "connection.sni", "request.auth.principal", "request.auth.audiences",
-                                                        "request.auth.presenter"};
+    constexpr std::array<std::string_view, 5> kExact = {
+        "remote.ip", "connection.sni", "request.auth.principal", "request.auth.audiences",
+        "request.auth.presenter"};
     if (std::find(kExact.begin(), kExact.end(), key) != kExact.end()) return true;
-    constexpr std::array<std::string_view, 3> kNamed = {"request.headers[", "request.auth.claims[", "experimental."};
-    return std::any_of(kNamed.begin(), kNamed.end(), [&](std::string_view prefix) { return key.starts_with(prefix); });
+    constexpr std::array<std::string_view, 3> kNamed = {"request.headers[", "request.auth.claims[",
+                                                        "experimental."};
+    return std::any_of(kNamed.begin(), kNamed.end(),
+                       [&](std::string_view prefix) { return key.starts_with(prefix); });
   }
 
   const source::Object& object_;
@@ -209,28 +220,37 @@ std::string join(const std::vector<std::string>& texts) {
   return out;
 }
 
-// What an operator reads: what was accepted, and what is stricter than written until a waypoint judges L7.
+// What an operator reads: what was accepted, and what is stricter than written until a waypoint
+// judges L7.
 model::Condition condition_of(const model::AuthzPolicy& policy, std::size_t dropped) {
-  model::Condition out{.type = "ZtunnelAccepted", .reason = "Accepted", .message = "attached to ztunnel"};
+  model::Condition out{
+      .type = "ZtunnelAccepted", .reason = "Accepted", .message = "attached to ztunnel"};
   auto unsupported = [&](std::string message) {
     out.status = false;
     out.reason = "UnsupportedValue";
     out.message = std::move(message);
   };
-  const bool all_services = std::all_of(policy.targets.begin(), policy.targets.end(),
-                                        [](const model::TargetRef& one) { return one.kind == "Service" && one.group.empty(); });
-  if (!policy.targets.empty()) out.message = "no waypoint serves the target: enforced at the pods behind it";
+  const bool all_services = std::all_of(
+      policy.targets.begin(), policy.targets.end(),
+      [](const model::TargetRef& one) { return one.kind == "Service" && one.group.empty(); });
+  if (!policy.targets.empty())
+    out.message = "no waypoint serves the target: enforced at the pods behind it";
   if (!all_services) {
-    unsupported("only a Service can be a target without a waypoint or gateway; other targets are not enforced");
+    unsupported(
+        "only a Service can be a target without a waypoint or gateway; other targets are not "
+        "enforced");
   } else if (policy.action == model::Action::kAudit) {
     unsupported("AUDIT needs a waypoint; the policy decides nothing");
   } else if (policy.action == model::Action::kCustom) {
-    unsupported("CUSTOM needs a waypoint to ask its provider; until then everything that the rules match at L4 is denied");
+    unsupported(
+        "CUSTOM needs a waypoint to ask its provider; until then everything that the rules match "
+        "at L4 is denied");
   } else if (!policy.l7_fields.empty() && policy.action == model::Action::kAllow) {
-    unsupported("only a waypoint can judge " + join(policy.l7_fields) + "; until then the " + std::to_string(dropped) +
-                " ALLOW rule(s) that use them match nothing");
+    unsupported("only a waypoint can judge " + join(policy.l7_fields) + "; until then the " +
+                std::to_string(dropped) + " ALLOW rule(s) that use them match nothing");
   } else if (!policy.l7_fields.empty()) {
-    unsupported("only a waypoint can judge " + join(policy.l7_fields) + "; until then the rules deny everything that their other fields match");
+    unsupported("only a waypoint can judge " + join(policy.l7_fields) +
+                "; until then the rules deny everything that their other fields match");
   }
   return out;
 }
@@ -245,15 +265,21 @@ Parsed<model::AuthzPolicy> decode_authorization_policy(const source::Object& obj
   out.action = action_of(spec["action"]);
   out.selector = selector(spec["selector"]);
   out.targets = targets(spec);
-  if (!out.targets.empty() && !out.selector.empty()) spec["selector"].refuse("cannot be set together with targetRefs");
+  if (!out.targets.empty() && !out.selector.empty())
+    spec["selector"].refuse("cannot be set together with targetRefs");
   spec["provider"].only({"name"});
-  if (out.action == model::Action::kCustom && spec["provider"]["name"].string().empty()) spec["provider"].refuse("is required for CUSTOM");
-  if (out.action != model::Action::kCustom && spec["provider"].present()) spec["provider"].refuse("is only for CUSTOM");
+  if (out.action == model::Action::kCustom && spec["provider"]["name"].string().empty())
+    spec["provider"].refuse("is required for CUSTOM");
+  if (out.action != model::Action::kCustom && spec["provider"].present())
+    spec["provider"].refuse("is only for CUSTOM");
 
   mesh::Policy l4{.name = object.name, .ns = object.ns};
-  l4.action = out.action == model::Action::kAllow ? mesh::PolicyAction::kAllow : mesh::PolicyAction::kDeny;
+  l4.action =
+      out.action == model::Action::kAllow ? mesh::PolicyAction::kAllow : mesh::PolicyAction::kDeny;
   const bool for_some = !out.selector.empty() || !out.targets.empty();
-  l4.scope = for_some ? mesh::PolicyScope::kWorkloadSelector : in_root ? mesh::PolicyScope::kGlobal : mesh::PolicyScope::kNamespace;
+  l4.scope = for_some  ? mesh::PolicyScope::kWorkloadSelector
+             : in_root ? mesh::PolicyScope::kGlobal
+                       : mesh::PolicyScope::kNamespace;
   const auto dry_run = object.annotations.find("istio.io/dry-run");
   l4.dry_run = dry_run != object.annotations.end() && dry_run->second == "true";
   Decoder decoder(object, out);

@@ -4,14 +4,18 @@ namespace weft::controlplane::istio {
 
 using source::Field;
 
-model::Provenance provenance(const source::Object& object) { return {object.key(), object.origin, object.creation_timestamp}; }
+model::Provenance provenance(const source::Object& object) {
+  return {object.key(), object.origin, object.creation_timestamp};
+}
 
 mesh::Labels selector(const Field& field) {
   field.only({"matchLabels"});
   const Field labels = field["matchLabels"];
   for (const std::string& key : labels.keys()) {
-    if (key.empty() || key.find('*') != std::string::npos) labels[key].refuse("a label's name must not be empty or hold a wildcard");
-    if (labels[key].string().find('*') != std::string::npos) labels[key].refuse("must not hold a wildcard");
+    if (key.empty() || key.find('*') != std::string::npos)
+      labels[key].refuse("a label's name must not be empty or hold a wildcard");
+    if (labels[key].string().find('*') != std::string::npos)
+      labels[key].refuse("must not hold a wildcard");
   }
   return labels.string_map();
 }
@@ -22,8 +26,10 @@ std::vector<model::TargetRef> targets(const Field& spec) {
   std::vector<model::TargetRef> out;
   for (const Field& field : fields) {
     field.only({"group", "kind", "name", "namespace", "sectionName"});
-    if (field["namespace"].present()) field["namespace"].refuse("a target must be in the policy's own namespace");
-    model::TargetRef target{field["group"].string(), field["kind"].string(), field["name"].string()};
+    if (field["namespace"].present())
+      field["namespace"].refuse("a target must be in the policy's own namespace");
+    model::TargetRef target{field["group"].string(), field["kind"].string(),
+                            field["name"].string()};
     if (target.group == "core") target.group.clear();
     if (target.kind.empty()) field["kind"].refuse("is required");
     if (target.name.empty()) field["name"].refuse("is required");

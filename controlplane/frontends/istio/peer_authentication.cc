@@ -35,7 +35,8 @@ Parsed<model::PeerAuthn> decode_peer_authentication(const source::Object& object
   for (const std::string& key : ports.keys()) {
     std::uint16_t port = 0;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), port);
-    if (error != std::errc() || end != key.data() + key.size() || port == 0) ports[key].refuse("the key must be a port (1-65535)");
+    if (error != std::errc() || end != key.data() + key.size() || port == 0)
+      ports[key].refuse("the key must be a port (1-65535)");
     out.ports[port] = mode_of(ports[key]);
   }
   if (!out.ports.empty() && out.selector.empty()) ports.refuse("needs a selector");

@@ -1,4 +1,5 @@
-// YAML manifests from anyone: whatever the bytes, parse_manifest answers, and what it accepts decodes or says one line why not.
+// YAML manifests from anyone: whatever the bytes, parse_manifest answers, and what it accepts
+// decodes or says one line why not.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -8,7 +9,8 @@
 #include "source/object.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto objects = weft::source::parse_manifest({reinterpret_cast<const char*>(data), size}, "f.yaml");
+  const auto objects =
+      weft::source::parse_manifest({reinterpret_cast<const char*>(data), size}, "f.yaml");
   if (!objects) {
     WEFT_ASSERT(!objects.error().text.empty());
     return 0;
@@ -16,7 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const weft::source::ObjectPtr& object : *objects) {
     WEFT_ASSERT(object->body != nullptr);
     WEFT_ASSERT(!object->name.empty());
-    if (const auto bad = weft::source::admit_core(*object)) WEFT_ASSERT(bad->text.starts_with("f.yaml"));
+    if (const auto bad = weft::source::admit_core(*object))
+      WEFT_ASSERT(bad->text.starts_with("f.yaml"));
   }
   return 0;
 }

@@ -1,5 +1,3 @@
-#include "controlplane/api/socket.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -9,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+
+#include "controlplane/api/socket.h"
 
 namespace weft::controlplane::api {
 namespace {
@@ -23,7 +23,8 @@ class Api : public testing::Test {
     char name[] = "/tmp/weft-api-XXXXXX";
     root_ = ::mkdtemp(name);
     path_ = (root_ / "api.sock").string();
-    auto opened = JsonSocket::open(path_, [](const std::string& request) { return "{\"got\":" + request + "}"; });
+    auto opened = JsonSocket::open(
+        path_, [](const std::string& request) { return "{\"got\":" + request + "}"; });
     EXPECT_TRUE(opened) << opened.error().text;
     socket_ = std::move(*opened);
   }
@@ -37,7 +38,8 @@ class Api : public testing::Test {
     return fd;
   }
   std::string ask(int fd, const std::string& text) {
-    EXPECT_EQ(::send(fd, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    EXPECT_EQ(::send(fd, text.data(), text.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(text.size()));
     for (int i = 0; i < 5; ++i) socket_->turn();
     char buffer[4096];
     const ssize_t got = ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
@@ -65,7 +67,8 @@ TEST_F(Api, HttpGetsTheSameAnswer) {
 
 TEST_F(Api, ABrowserCannotPostACommand) {
   const Fd fd = connect();
-  const std::string reply = ask(fd.get(), "POST / HTTP/1.1\r\nHost: x\r\n\r\n{\"cmd\":\"rotate-root\"}\n");
+  const std::string reply =
+      ask(fd.get(), "POST / HTTP/1.1\r\nHost: x\r\n\r\n{\"cmd\":\"rotate-root\"}\n");
   EXPECT_THAT(reply, testing::Not(HasSubstr("got")));
 }
 

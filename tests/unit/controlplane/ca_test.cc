@@ -27,8 +27,13 @@ class Ca : public testing::Test {
     root_ = ::mkdtemp(name);
   }
   ~Ca() override { fs::remove_all(root_); }
-  std::unique_ptr<Authority> open(std::chrono::seconds ttl = 24h, const std::string& cert = "", const std::string& key = "") {
-    auto opened = Authority::open({.state_dir = (root_ / "state").string(), .certificate_ttl = ttl, .root_cert = cert, .root_key = key}, now_);
+  std::unique_ptr<Authority> open(std::chrono::seconds ttl = 24h, const std::string& cert = "",
+                                  const std::string& key = "") {
+    auto opened = Authority::open({.state_dir = (root_ / "state").string(),
+                                   .certificate_ttl = ttl,
+                                   .root_cert = cert,
+                                   .root_key = key},
+                                  now_);
     EXPECT_TRUE(opened) << opened.error().text;
     return opened ? std::move(*opened) : nullptr;
   }
@@ -43,11 +48,14 @@ TEST_F(Ca, IssuesALeafThatVerifiesAndNamesTheIdentity) {
   ASSERT_EQ(issued->chain.size(), 1u);
   EXPECT_EQ(verify(issued->chain, issued->roots), "");
   const auto leaf = std::move(parse_certs(issued->chain[0])->front());
-  auto* names = static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf.get(), NID_subject_alt_name, nullptr, nullptr));
+  auto* names = static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(leaf.get(), NID_subject_alt_name, nullptr, nullptr));
   ASSERT_EQ(sk_GENERAL_NAME_num(names), 1);
   const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, 0);
   ASSERT_EQ(name->type, GEN_URI);
-  EXPECT_STREQ(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.uniformResourceIdentifier)), "spiffe://cluster.local/ns/shop/sa/web");
+  EXPECT_STREQ(
+      reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.uniformResourceIdentifier)),
+      "spiffe://cluster.local/ns/shop/sa/web");
   GENERAL_NAMES_free(names);
   EXPECT_EQ(X509_NAME_entry_count(X509_get_subject_name(leaf.get())), 0);
   EXPECT_EQ(X509_check_ca(leaf.get()), 0);
@@ -57,7 +65,8 @@ TEST_F(Ca, IssuesALeafThatVerifiesAndNamesTheIdentity) {
 
 TEST_F(Ca, LifetimeIsBounded) {
   auto authority = open(1h);
-  const std::pair<std::int64_t, std::chrono::seconds> rows[] = {{600, 600s}, {3600, 3600s}, {86400, 3600s}, {0, 3600s}, {-5, 3600s}, {20, 20s}, {1, 1s}};
+  const std::pair<std::int64_t, std::chrono::seconds> rows[] = {
+      {600, 600s}, {3600, 3600s}, {86400, 3600s}, {0, 3600s}, {-5, 3600s}, {20, 20s}, {1, 1s}};
   for (const auto& [asked, life] : rows) {
     const auto issued = authority->issue(csr_for(kWeb.str()), kWeb, asked, now_);
     ASSERT_TRUE(issued);
@@ -80,14 +89,18 @@ TEST_F(Ca, BadRequestsAreRefused) {
   };
   const Row rows[] = {
       {"nothing", "", "not a PEM certificate request"},
-      {"garbage", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n", "not a PEM certificate request"},
+      {"garbage", "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+       "not a PEM certificate request"},
       {"signed by another key", make_csr(key.get(), uri, other.get()), "its signature is wrong"},
       {"no name", make_csr(key.get(), ""), "exactly one identity"},
-      {"two names", make_csr(key.get(), uri + ",URI:spiffe://cluster.local/ns/shop/sa/db"), "exactly one identity"},
+      {"two names", make_csr(key.get(), uri + ",URI:spiffe://cluster.local/ns/shop/sa/db"),
+       "exactly one identity"},
       {"a DNS name too", make_csr(key.get(), uri + ",DNS:evil.example"), "exactly one identity"},
       {"only a DNS name", make_csr(key.get(), "DNS:evil.example"), "exactly one identity"},
-      {"another identity", make_csr(key.get(), "URI:spiffe://cluster.local/ns/shop/sa/db"), "granted is spiffe://cluster.local/ns/shop/sa/web"},
-      {"another trust domain", make_csr(key.get(), "URI:spiffe://evil/ns/shop/sa/web"), "granted is"},
+      {"another identity", make_csr(key.get(), "URI:spiffe://cluster.local/ns/shop/sa/db"),
+       "granted is spiffe://cluster.local/ns/shop/sa/web"},
+      {"another trust domain", make_csr(key.get(), "URI:spiffe://evil/ns/shop/sa/web"),
+       "granted is"},
       {"a longer path", make_csr(key.get(), uri + "/x"), "granted is"},
       {"weak RSA", make_csr(weak.get(), uri), "the key must be"},
       {"odd curve", make_csr(odd.get(), uri), "the key must be"},
@@ -116,7 +129,8 @@ TEST_F(Ca, RotationOverlapsSoThatNobodyIsEverRefused) {
   ASSERT_EQ(*authority->rotate(now_), Phase::kTrustNew);
   const auto trusting = authority->issue(csr_for(kWeb.str()), kWeb, 0, now_);
   EXPECT_EQ(parse_certs(trusting->roots)->size(), 2u);
-  EXPECT_EQ(verify(trusting->chain, before->roots), "") << "who trusts only A takes what is issued now";
+  EXPECT_EQ(verify(trusting->chain, before->roots), "")
+      << "who trusts only A takes what is issued now";
   EXPECT_FALSE(authority->tick(now_ + 59min));
   EXPECT_TRUE(authority->tick(now_ + 61min));
   const auto later = now_ + 61min;
@@ -152,7 +166,8 @@ TEST_F(Ca, TakesAGivenRootAndAnIntermediate) {
   Cert middle = make_root(key.get(), "middle", now_ - 1h, now_ + 10h);
   X509_set_issuer_name(middle.get(), X509_get_subject_name(top.get()));
   X509_sign(middle.get(), root_key.get(), EVP_sha256());
-  const std::string cert_file = (root_ / "given.pem").string(), key_file = (root_ / "given-key.pem").string();
+  const std::string cert_file = (root_ / "given.pem").string(),
+                    key_file = (root_ / "given-key.pem").string();
   std::ofstream(cert_file) << cert_pem(middle.get()) << cert_pem(top.get());
   std::ofstream(key_file) << key_pem(key.get());
   auto authority = open(24h, cert_file, key_file);
@@ -168,7 +183,9 @@ TEST_F(Ca, TakesAGivenRootAndAnIntermediate) {
   EXPECT_TRUE(open(24h, cert_file, key_file)) << "the same root again is fine";
   std::ofstream(cert_file) << cert_pem(top.get());
   std::ofstream(key_file) << key_pem(root_key.get());
-  const auto other = Authority::open({.state_dir = (root_ / "state").string(), .root_cert = cert_file, .root_key = key_file}, now_);
+  const auto other = Authority::open(
+      {.state_dir = (root_ / "state").string(), .root_cert = cert_file, .root_key = key_file},
+      now_);
   ASSERT_FALSE(other);
   EXPECT_THAT(other.error().text, HasSubstr("is not the one in"));
 }
@@ -185,7 +202,8 @@ TEST_F(Ca, WillNotStartOnNonsense) {
       {{.state_dir = state, .certificate_ttl = 0s}, "above 0"},
       {{.state_dir = state, .root_cert = junk}, "its key"},
       {{.state_dir = state, .root_cert = junk, .root_key = junk}, "no certificate"},
-      {{.state_dir = state, .root_cert = "/nowhere", .root_key = junk}, "/nowhere: open: No such file"},
+      {{.state_dir = state, .root_cert = "/nowhere", .root_key = junk},
+       "/nowhere: open: No such file"},
   };
   for (const Row& row : rows) {
     const auto opened = Authority::open(row.options, now_);
@@ -194,12 +212,14 @@ TEST_F(Ca, WillNotStartOnNonsense) {
   }
   fs::create_directories(root_ / "broken");
   std::ofstream(root_ / "broken/ca.json") << "{]";
-  EXPECT_THAT(Authority::open({.state_dir = (root_ / "broken").string()}, now_).error().text, HasSubstr("not a state of this CA"));
+  EXPECT_THAT(Authority::open({.state_dir = (root_ / "broken").string()}, now_).error().text,
+              HasSubstr("not a state of this CA"));
 }
 
 TEST_F(Ca, ServingCertificateNamesItsHostsAndKeepsItsKey) {
   auto authority = open();
-  const auto one = authority->serve({"weft-controlplane.weft-system.svc"}, {"172.31.0.254", "::1"}, now_);
+  const auto one =
+      authority->serve({"weft-controlplane.weft-system.svc"}, {"172.31.0.254", "::1"}, now_);
   ASSERT_TRUE(one);
   const std::string key = *read_file(one->key_path), first = *read_file(one->chain_path);
   const auto cert = std::move(parse_certs(first)->front());

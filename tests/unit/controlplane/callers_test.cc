@@ -15,9 +15,13 @@ using testing::HasSubstr;
 
 TEST(NodeAuthorizer, GrantsOnlyIdentitiesThatLiveOnTheCallersNode) {
   NodeAuthorizer nodes("cluster.local");
-  nodes.apply({{"shop/web-1", "node1", "shop", "web"}, {"shop/web-2", "node1", "shop", "web"}, {"shop/db-1", "node2", "shop", "db"}});
-  const mesh::Identity web{"cluster.local", "shop", "web"}, db{"cluster.local", "shop", "db"}, foreign{"evil", "shop", "web"};
-  const Caller node1{.node = "node1"}, node2{.node = "node2"}, anyone{.node = "*", .any_node = true}, itself{.identity = db};
+  nodes.apply({{"shop/web-1", "node1", "shop", "web"},
+               {"shop/web-2", "node1", "shop", "web"},
+               {"shop/db-1", "node2", "shop", "db"}});
+  const mesh::Identity web{"cluster.local", "shop", "web"}, db{"cluster.local", "shop", "db"},
+      foreign{"evil", "shop", "web"};
+  const Caller node1{.node = "node1"}, node2{.node = "node2"},
+      anyone{.node = "*", .any_node = true}, itself{.identity = db};
   struct Row {
     const char* name;
     Caller caller;
@@ -27,7 +31,8 @@ TEST(NodeAuthorizer, GrantsOnlyIdentitiesThatLiveOnTheCallersNode) {
   const Row rows[] = {
       {"its own pod", node1, web, ""},
       {"a foreign node's pod", node1, db, "no pod with service account shop/db runs on node node1"},
-      {"the other way round", node2, web, "no pod with service account shop/web runs on node node2"},
+      {"the other way round", node2, web,
+       "no pod with service account shop/web runs on node node2"},
       {"nobody's account", node1, {"cluster.local", "shop", "ghost"}, "no pod"},
       {"same account, other namespace", node1, {"cluster.local", "other", "web"}, "no pod"},
       {"another trust domain", node1, foreign, "not of the trust domain"},
@@ -68,7 +73,9 @@ class TokenFile : public testing::Test {
 };
 
 TEST_F(TokenFile, ChangesAreSeenAndBreakageKeepsTheOldOnes) {
-  write("- {token: t1, node: node1}\n- {token: old, node: node1, expires: \"2020-01-01T00:00:00Z\"}\n");
+  write(
+      "- {token: t1, node: node1}\n- {token: old, node: node1, expires: "
+      "\"2020-01-01T00:00:00Z\"}\n");
   Tokens tokens(path_);
   ASSERT_FALSE(tokens.load());
   const auto now = WallClock::now();

@@ -14,13 +14,15 @@
 namespace weft::controlplane {
 
 // `san` in OpenSSL's words ("URI:spiffe://…"), or empty for none.
-inline std::string make_csr(evp_pkey_st* key, const std::string& san, evp_pkey_st* signer = nullptr) {
+inline std::string make_csr(evp_pkey_st* key, const std::string& san,
+                            evp_pkey_st* signer = nullptr) {
   X509_REQ* request = X509_REQ_new();
   X509_REQ_set_version(request, 0);
   X509_REQ_set_pubkey(request, key);
   if (!san.empty()) {
     STACK_OF(X509_EXTENSION)* list = sk_X509_EXTENSION_new_null();
-    sk_X509_EXTENSION_push(list, X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, ("critical," + san).c_str()));
+    sk_X509_EXTENSION_push(list, X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name,
+                                                     ("critical," + san).c_str()));
     X509_REQ_add_extensions(request, list);
     sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
   }
@@ -35,10 +37,13 @@ inline std::string make_csr(evp_pkey_st* key, const std::string& san, evp_pkey_s
   return text;
 }
 
-inline std::string csr_for(const std::string& identity) { return make_csr(ca::make_key().get(), "URI:" + identity); }
+inline std::string csr_for(const std::string& identity) {
+  return make_csr(ca::make_key().get(), "URI:" + identity);
+}
 
 // "" when the chain (leaf first) is good for `roots` at `when`, else OpenSSL's words.
-inline std::string verify(const std::vector<std::string>& chain, const std::string& roots, WallClock::time_point when = WallClock::now()) {
+inline std::string verify(const std::vector<std::string>& chain, const std::string& roots,
+                          WallClock::time_point when = WallClock::now()) {
   X509_STORE* store = X509_STORE_new();
   for (const ca::Cert& root : *ca::parse_certs(roots)) X509_STORE_add_cert(store, root.get());
   std::vector<ca::Cert> certs;
@@ -51,7 +56,8 @@ inline std::string verify(const std::vector<std::string>& chain, const std::stri
   X509_STORE_CTX_init(context, store, certs[0].get(), untrusted);
   X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context), WallClock::to_time_t(when));
   const bool good = X509_verify_cert(context) == 1;
-  const std::string why = good ? "" : X509_verify_cert_error_string(X509_STORE_CTX_get_error(context));
+  const std::string why =
+      good ? "" : X509_verify_cert_error_string(X509_STORE_CTX_get_error(context));
   X509_STORE_CTX_free(context);
   sk_X509_free(untrusted);
   X509_STORE_free(store);

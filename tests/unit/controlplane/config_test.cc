@@ -16,7 +16,9 @@ Parsed<Usage> parse(std::vector<const char*> flags) {
 }
 
 TEST(Config, FlagsAndDefaults) {
-  const auto usage = parse({"--source", "files:/d", "--tls", "[::1]:15012", "--root-namespaces", "a,b", "--certificate-ttl", "20s", "--tls-ip", "10.0.0.1", "--tls-ip", "::1"});
+  const auto usage =
+      parse({"--source", "files:/d", "--tls", "[::1]:15012", "--root-namespaces", "a,b",
+             "--certificate-ttl", "20s", "--tls-ip", "10.0.0.1", "--tls-ip", "::1"});
   ASSERT_TRUE(usage) << usage.error().text;
   const Config& config = *usage->config;
   EXPECT_EQ(config.source_dir, "/d");
@@ -24,7 +26,8 @@ TEST(Config, FlagsAndDefaults) {
   EXPECT_THAT(config.root_namespaces, ElementsAre("a", "b"));
   EXPECT_THAT(config.tls_ips, ElementsAre("10.0.0.1", "::1"));
   EXPECT_EQ(config.trust_domain, "cluster.local");
-  EXPECT_THAT(parse({"--source", "files:/d"})->config->root_namespaces, ElementsAre("weft-system", "istio-system"));
+  EXPECT_THAT(parse({"--source", "files:/d"})->config->root_namespaces,
+              ElementsAre("weft-system", "istio-system"));
 }
 
 TEST(Config, HelpAndVersionAreText) {
@@ -41,7 +44,8 @@ TEST(Config, MistakesAreNamed) {
       {{"--source", "files:/d", "--nonsense"}, "--nonsense"},
       {{"--source", "files:/d", "--tls", "15012"}, "--tls: must be ADDRESS:PORT, got 15012"},
       {{"--source", "files:/d", "--metrics", "x:1"}, "--metrics: must be ADDRESS:PORT"},
-      {{"--source", "files:/d", "--certificate-ttl", "25h"}, "--certificate-ttl: must be from 5s to 24h, got 25h"},
+      {{"--source", "files:/d", "--certificate-ttl", "25h"},
+       "--certificate-ttl: must be from 5s to 24h, got 25h"},
       {{"--source", "files:/d", "--certificate-ttl", "1d"}, "--certificate-ttl"},
       {{"--source", "files:/d", "--tls-ip", "here"}, "--tls-ip: must be an IP address, got here"},
       {{"--source", "files:/d", "--root-cert", "a"}, "come together"},
@@ -59,7 +63,8 @@ TEST(Config, Durations) {
   EXPECT_EQ(parse_duration("24h"), 24h);
   EXPECT_EQ(parse_duration("1h30m"), 90min);
   EXPECT_EQ(parse_duration("20s"), 20s);
-  for (const char* bad : {"", "20", "h", "-5s", "1d", "9999999999s", "5 s"}) EXPECT_FALSE(parse_duration(bad)) << bad;
+  for (const char* bad : {"", "20", "h", "-5s", "1d", "9999999999s", "5 s"})
+    EXPECT_FALSE(parse_duration(bad)) << bad;
 }
 
 }  // namespace

@@ -29,8 +29,11 @@ class TestWorld {
  public:
   explicit TestWorld(translate::Options options = {}) : world(std::move(options)) {}
 
-  translate::Changes apply(const std::string& yaml) { return take(world.apply({.upserts = objects(yaml), .deletes = {}})); }
-  translate::Changes erase(const std::string& kind, const std::string& ns, const std::string& name) {
+  translate::Changes apply(const std::string& yaml) {
+    return take(world.apply({.upserts = objects(yaml), .deletes = {}}));
+  }
+  translate::Changes erase(const std::string& kind, const std::string& ns,
+                           const std::string& name) {
     return take(world.apply({.upserts = {}, .deletes = {{kind, ns, name}}}));
   }
 
@@ -57,10 +60,12 @@ class TestWorld {
   }
 };
 
-inline std::string pod_yaml(const std::string& ns, const std::string& name, const std::string& ip, const std::string& labels = "{app: web}",
+inline std::string pod_yaml(const std::string& ns, const std::string& name, const std::string& ip,
+                            const std::string& labels = "{app: web}",
                             const std::string& more_spec = "") {
-  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + ns + ", labels: " + labels +
-         "}\nspec: {nodeName: node1, serviceAccountName: web" + more_spec + "}\nstatus: {phase: Running, podIP: \"" + ip +
+  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + ns +
+         ", labels: " + labels + "}\nspec: {nodeName: node1, serviceAccountName: web" + more_spec +
+         "}\nstatus: {phase: Running, podIP: \"" + ip +
          "\", conditions: [{type: Ready, status: \"True\"}]}\n";
 }
 

@@ -1,5 +1,5 @@
-// golden/NAME.yaml in, golden/NAME.txt out: everything that a node is told about these manifests. WEFT_UPDATE_GOLDEN=1 writes the files;
-// read the difference before committing it.
+// golden/NAME.yaml in, golden/NAME.txt out: everything that a node is told about these manifests.
+// WEFT_UPDATE_GOLDEN=1 writes the files; read the difference before committing it.
 #include <google/protobuf/text_format.h>
 #include <gtest/gtest.h>
 
@@ -25,8 +25,10 @@ std::string slurp(const fs::path& path) {
 // Addresses are bytes on the wire; people read "10.0.0.1".
 class AddressPrinter : public google::protobuf::TextFormat::FastFieldValuePrinter {
  public:
-  void PrintBytes(const std::string& value, google::protobuf::TextFormat::BaseTextGenerator* out) const override {
-    const auto ip = IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(value.data()), value.size()});
+  void PrintBytes(const std::string& value,
+                  google::protobuf::TextFormat::BaseTextGenerator* out) const override {
+    const auto ip =
+        IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(value.data()), value.size()});
     out->PrintString("\"" + (ip ? ip->str() : "?") + "\"");
   }
 };
@@ -46,12 +48,16 @@ std::string translate_all(const std::string& yaml) {
   TestWorld world;
   world.apply(yaml);
   std::string out;
-  for (const auto& [key, policy] : world.policies) out += text_of<::istio::security::Authorization>(*ztunnel::make_resource(policy));
-  for (const auto& [key, service] : world.services) out += text_of<::istio::workload::Address>(*ztunnel::make_resource(service));
-  for (const auto& [key, workload] : world.workloads) out += text_of<::istio::workload::Address>(*ztunnel::make_resource(workload));
+  for (const auto& [key, policy] : world.policies)
+    out += text_of<::istio::security::Authorization>(*ztunnel::make_resource(policy));
+  for (const auto& [key, service] : world.services)
+    out += text_of<::istio::workload::Address>(*ztunnel::make_resource(service));
+  for (const auto& [key, workload] : world.workloads)
+    out += text_of<::istio::workload::Address>(*ztunnel::make_resource(workload));
   for (const auto& status : world.world.statuses()) {
     for (const auto& condition : status.conditions) {
-      out += "# " + status.key.str() + ": " + condition.type + "=" + (condition.status ? "True" : "False") + " " + condition.reason + ": " +
+      out += "# " + status.key.str() + ": " + condition.type + "=" +
+             (condition.status ? "True" : "False") + " " + condition.reason + ": " +
              condition.message + "\n";
     }
   }

@@ -15,9 +15,11 @@ using testing::IsEmpty;
 
 constexpr const char* kStrict = "weft-system/istio_converted_static_strict";
 
-std::string authn(const std::string& ns, const std::string& name, const std::string& spec, const std::string& created = "") {
+std::string authn(const std::string& ns, const std::string& name, const std::string& spec,
+                  const std::string& created = "") {
   const std::string when = created.empty() ? "" : ", creationTimestamp: \"" + created + "\"";
-  return "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: " + name + ", namespace: " + ns + when + "}\nspec: " + spec + "\n";
+  return "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: " +
+         name + ", namespace: " + ns + when + "}\nspec: " + spec + "\n";
 }
 const std::string kPod = pod_yaml("shop", "web", "10.0.0.1");
 const std::string kSelector = "selector: {matchLabels: {app: web}}";
@@ -26,8 +28,12 @@ const std::string kSelector = "selector: {matchLabels: {app: web}}";
 bool allowed(TestWorld& world, std::uint16_t port, bool plaintext) {
   const mesh::Identity peer{"cluster.local", "shop", "x"};
   std::vector<const mesh::Policy*> policies;
-  for (const std::string& key : world.workload("shop", "web").authorization_policies) policies.push_back(&world.policies.at(key));
-  return mesh::authorize(policies, "", {*IpAddress::parse("10.0.0.7"), *IpAddress::parse("10.0.0.1"), port, plaintext ? nullptr : &peer}).allowed;
+  for (const std::string& key : world.workload("shop", "web").authorization_policies)
+    policies.push_back(&world.policies.at(key));
+  return mesh::authorize(policies, "",
+                         {*IpAddress::parse("10.0.0.7"), *IpAddress::parse("10.0.0.1"), port,
+                          plaintext ? nullptr : &peer})
+      .allowed;
 }
 
 struct Row {
@@ -37,8 +43,10 @@ struct Row {
 };
 
 std::vector<Row> rows() {
-  const std::string strict = "{mtls: {mode: STRICT}}", permissive = "{mtls: {mode: PERMISSIVE}}", unset = "{mtls: {mode: UNSET}}";
-  const std::string own_strict = "{" + kSelector + ", mtls: {mode: STRICT}}", own_permissive = "{" + kSelector + ", mtls: {mode: PERMISSIVE}}";
+  const std::string strict = "{mtls: {mode: STRICT}}", permissive = "{mtls: {mode: PERMISSIVE}}",
+                    unset = "{mtls: {mode: UNSET}}";
+  const std::string own_strict = "{" + kSelector + ", mtls: {mode: STRICT}}",
+                    own_permissive = "{" + kSelector + ", mtls: {mode: PERMISSIVE}}";
   return {
       {"nothing is PERMISSIVE", "", true, true},
       {"mesh STRICT", authn("weft-system", "m", strict), false, false},
@@ -46,29 +54,74 @@ std::vector<Row> rows() {
       {"mesh PERMISSIVE", authn("weft-system", "m", permissive), true, true},
       {"namespace STRICT", authn("shop", "nn", strict), false, false},
       {"another namespace's STRICT", authn("other", "nn", strict), true, true},
-      {"namespace beats mesh: PERMISSIVE", authn("weft-system", "m", strict) + authn("shop", "nn", permissive), true, true},
-      {"namespace beats mesh: STRICT", authn("weft-system", "m", permissive) + authn("shop", "nn", strict), false, false},
-      {"namespace UNSET asks the mesh", authn("weft-system", "m", strict) + authn("shop", "nn", unset), false, false},
-      {"namespace without mtls asks the mesh", authn("weft-system", "m", strict) + authn("shop", "nn", "{}"), false, false},
-      {"namespace DISABLE is PERMISSIVE", authn("weft-system", "m", strict) + authn("shop", "nn", "{mtls: {mode: DISABLE}}"), true, true},
+      {"namespace beats mesh: PERMISSIVE",
+       authn("weft-system", "m", strict) + authn("shop", "nn", permissive), true, true},
+      {"namespace beats mesh: STRICT",
+       authn("weft-system", "m", permissive) + authn("shop", "nn", strict), false, false},
+      {"namespace UNSET asks the mesh",
+       authn("weft-system", "m", strict) + authn("shop", "nn", unset), false, false},
+      {"namespace without mtls asks the mesh",
+       authn("weft-system", "m", strict) + authn("shop", "nn", "{}"), false, false},
+      {"namespace DISABLE is PERMISSIVE",
+       authn("weft-system", "m", strict) + authn("shop", "nn", "{mtls: {mode: DISABLE}}"), true,
+       true},
       {"workload STRICT", authn("shop", "w", own_strict), false, false},
-      {"workload beats namespace: PERMISSIVE", authn("shop", "nn", strict) + authn("shop", "w", own_permissive), true, true},
-      {"workload beats namespace: STRICT", authn("shop", "nn", permissive) + authn("shop", "w", own_strict), false, false},
-      {"workload UNSET asks the namespace", authn("shop", "nn", strict) + authn("shop", "w", "{" + kSelector + "}"), false, false},
-      {"workload UNSET asks the mesh", authn("weft-system", "m", strict) + authn("shop", "w", "{" + kSelector + "}"), false, false},
-      {"a selector that does not match", authn("shop", "w", "{selector: {matchLabels: {app: other}}, mtls: {mode: STRICT}}"), true, true},
+      {"workload beats namespace: PERMISSIVE",
+       authn("shop", "nn", strict) + authn("shop", "w", own_permissive), true, true},
+      {"workload beats namespace: STRICT",
+       authn("shop", "nn", permissive) + authn("shop", "w", own_strict), false, false},
+      {"workload UNSET asks the namespace",
+       authn("shop", "nn", strict) + authn("shop", "w", "{" + kSelector + "}"), false, false},
+      {"workload UNSET asks the mesh",
+       authn("weft-system", "m", strict) + authn("shop", "w", "{" + kSelector + "}"), false, false},
+      {"a selector that does not match",
+       authn("shop", "w", "{selector: {matchLabels: {app: other}}, mtls: {mode: STRICT}}"), true,
+       true},
       {"a root's selector is only the root's", authn("weft-system", "w", own_strict), true, true},
-      {"the older namespace policy wins", authn("shop", "a", strict, "2024-02-02T00:00:00Z") + authn("shop", "b", permissive, "2024-01-01T00:00:00Z"), true, true},
-      {"the older workload policy wins", authn("shop", "a", own_permissive, "2024-02-02T00:00:00Z") + authn("shop", "b", own_strict, "2024-01-01T00:00:00Z"), false, false},
-      {"without timestamps the name decides", authn("shop", "a", strict) + authn("shop", "b", permissive), false, false},
-      {"STRICT but for a port", authn("shop", "w", "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: PERMISSIVE}}}"), false, true},
-      {"STRICT but for a DISABLE port", authn("shop", "w", "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: DISABLE}}}"), false, true},
-      {"STRICT but for two ports", authn("shop", "w", "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {80: {mode: PERMISSIVE}, 81: {mode: PERMISSIVE}}}"), true, true},
-      {"PERMISSIVE but for a port", authn("shop", "w", "{" + kSelector + ", mtls: {mode: PERMISSIVE}, portLevelMtls: {80: {mode: STRICT}}}"), false, true},
-      {"a port UNSET is the workload's", authn("shop", "w", "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {80: {mode: UNSET}}}"), false, false},
-      {"port exception under an inherited STRICT", authn("shop", "nn", strict) + authn("shop", "w", "{" + kSelector + ", portLevelMtls: {81: {mode: PERMISSIVE}}}"), false, true},
-      {"port STRICT under an inherited PERMISSIVE", authn("shop", "nn", permissive) + authn("shop", "w", "{" + kSelector + ", portLevelMtls: {80: {mode: STRICT}}}"), false, true},
-      {"port exception under the mesh's STRICT", authn("weft-system", "nn", strict) + authn("shop", "w", "{" + kSelector + ", portLevelMtls: {81: {mode: PERMISSIVE}}}"), false, true},
+      {"the older namespace policy wins",
+       authn("shop", "a", strict, "2024-02-02T00:00:00Z") +
+           authn("shop", "b", permissive, "2024-01-01T00:00:00Z"),
+       true, true},
+      {"the older workload policy wins",
+       authn("shop", "a", own_permissive, "2024-02-02T00:00:00Z") +
+           authn("shop", "b", own_strict, "2024-01-01T00:00:00Z"),
+       false, false},
+      {"without timestamps the name decides",
+       authn("shop", "a", strict) + authn("shop", "b", permissive), false, false},
+      {"STRICT but for a port",
+       authn("shop", "w",
+             "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: PERMISSIVE}}}"),
+       false, true},
+      {"STRICT but for a DISABLE port",
+       authn("shop", "w",
+             "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: DISABLE}}}"),
+       false, true},
+      {"STRICT but for two ports",
+       authn("shop", "w",
+             "{" + kSelector +
+                 ", mtls: {mode: STRICT}, portLevelMtls: {80: {mode: PERMISSIVE}, 81: {mode: "
+                 "PERMISSIVE}}}"),
+       true, true},
+      {"PERMISSIVE but for a port",
+       authn("shop", "w",
+             "{" + kSelector + ", mtls: {mode: PERMISSIVE}, portLevelMtls: {80: {mode: STRICT}}}"),
+       false, true},
+      {"a port UNSET is the workload's",
+       authn("shop", "w",
+             "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {80: {mode: UNSET}}}"),
+       false, false},
+      {"port exception under an inherited STRICT",
+       authn("shop", "nn", strict) +
+           authn("shop", "w", "{" + kSelector + ", portLevelMtls: {81: {mode: PERMISSIVE}}}"),
+       false, true},
+      {"port STRICT under an inherited PERMISSIVE",
+       authn("shop", "nn", permissive) +
+           authn("shop", "w", "{" + kSelector + ", portLevelMtls: {80: {mode: STRICT}}}"),
+       false, true},
+      {"port exception under the mesh's STRICT",
+       authn("weft-system", "nn", strict) +
+           authn("shop", "w", "{" + kSelector + ", portLevelMtls: {81: {mode: PERMISSIVE}}}"),
+       false, true},
   };
 }
 
@@ -102,8 +155,11 @@ TEST(PeerAuthentication, TakenBackWhenDeleted) {
 
 TEST(PeerAuthentication, PortPolicyReplacesTheStaticOne) {
   TestWorld world;
-  world.apply(kPod + authn("shop", "w", "{" + kSelector + ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: PERMISSIVE}}}"));
-  EXPECT_THAT(world.workload("shop", "web").authorization_policies, ElementsAre("shop/converted_peer_authentication_w"));
+  world.apply(kPod + authn("shop", "w",
+                           "{" + kSelector +
+                               ", mtls: {mode: STRICT}, portLevelMtls: {81: {mode: PERMISSIVE}}}"));
+  EXPECT_THAT(world.workload("shop", "web").authorization_policies,
+              ElementsAre("shop/converted_peer_authentication_w"));
   const mesh::Policy& policy = world.policies.at("shop/converted_peer_authentication_w");
   ASSERT_EQ(policy.rules.size(), 1u);
   EXPECT_EQ(policy.rules[0].clauses.size(), 2u) << "nobody, and not port 81";
@@ -111,13 +167,16 @@ TEST(PeerAuthentication, PortPolicyReplacesTheStaticOne) {
 
 TEST(PeerAuthentication, RefusedByName) {
   const std::pair<const char*, const char*> bad[] = {
-      {"{mtls: {mode: strict}}", "spec.mtls.mode: must be UNSET, DISABLE, PERMISSIVE or STRICT, got \"strict\""},
+      {"{mtls: {mode: strict}}",
+       "spec.mtls.mode: must be UNSET, DISABLE, PERMISSIVE or STRICT, got \"strict\""},
       {"{mtls: STRICT}", "spec.mtls: must be a map"},
       {"{mtls: {mod: STRICT}}", "spec.mtls.mod: unknown field"},
       {"{tls: {mode: STRICT}}", "spec.tls: unknown field"},
       {"{portLevelMtls: {80: {mode: STRICT}}}", "spec.portLevelMtls: needs a selector"},
-      {"{selector: {matchLabels: {a: b}}, portLevelMtls: {http: {mode: STRICT}}}", "spec.portLevelMtls.http: the key must be a port"},
-      {"{selector: {matchLabels: {a: b}}, portLevelMtls: {70000: {mode: STRICT}}}", "spec.portLevelMtls.70000: the key must be a port"},
+      {"{selector: {matchLabels: {a: b}}, portLevelMtls: {http: {mode: STRICT}}}",
+       "spec.portLevelMtls.http: the key must be a port"},
+      {"{selector: {matchLabels: {a: b}}, portLevelMtls: {70000: {mode: STRICT}}}",
+       "spec.portLevelMtls.70000: the key must be a port"},
   };
   for (const auto& [spec, error] : bad) {
     const auto parsed = source::parse_manifest(authn("shop", "w", spec), "f.yaml");

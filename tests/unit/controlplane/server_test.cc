@@ -1,4 +1,6 @@
 // The gRPC server, spoken to by a real gRPC client in this process.
+#include "controlplane/server/server.h"
+
 #include <gmock/gmock.h>
 #include <google/protobuf/struct.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -11,7 +13,6 @@
 
 #include "certificates.h"
 #include "controlplane/ca/files.h"
-#include "controlplane/server/server.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
 #include "fixture.h"
 #include "weft/ca.grpc.pb.h"
@@ -33,12 +34,15 @@ class Grpc : public testing::Test {
   Grpc() {
     char name[] = "/tmp/weft-server-XXXXXX";
     root_ = ::mkdtemp(name);
-    std::ofstream(root_ / "tokens") << "- {token: one, node: node1}\n- {token: two, node: node2}\n- {token: all, node: '*'}\n"
-                                       "- {token: stale, node: node1, expires: \"2020-01-01T00:00:00Z\"}\n";
-    authority_ = std::move(*ca::Authority::open({.state_dir = (root_ / "state").string()}, WallClock::now()));
+    std::ofstream(root_ / "tokens")
+        << "- {token: one, node: node1}\n- {token: two, node: node2}\n- {token: all, node: '*'}\n"
+           "- {token: stale, node: node1, expires: \"2020-01-01T00:00:00Z\"}\n";
+    authority_ = std::move(
+        *ca::Authority::open({.state_dir = (root_ / "state").string()}, WallClock::now()));
     tokens_ = std::make_unique<ca::Tokens>((root_ / "tokens").string());
     EXPECT_FALSE(tokens_->load());
-    const auto serving = authority_->serve({"weft-controlplane.weft-system.svc"}, {"127.0.0.1"}, WallClock::now());
+    const auto serving =
+        authority_->serve({"weft-controlplane.weft-system.svc"}, {"127.0.0.1"}, WallClock::now());
     auto started = Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
                                   .tls_address = "127.0.0.1:0",
                                   .plaintext_address = "127.0.0.1:0",
@@ -61,13 +65,17 @@ class Grpc : public testing::Test {
     server_->wake();
   }
   std::shared_ptr<grpc::Channel> plaintext() const {
-    return grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->plaintext_port()), grpc::InsecureChannelCredentials());
+    return grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->plaintext_port()),
+                               grpc::InsecureChannelCredentials());
   }
-  std::shared_ptr<grpc::Channel> tls(const std::string& cert = "", const std::string& key = "") const {
-    grpc::SslCredentialsOptions options{.pem_root_certs = authority_->bundle(), .pem_private_key = key, .pem_cert_chain = cert};
+  std::shared_ptr<grpc::Channel> tls(const std::string& cert = "",
+                                     const std::string& key = "") const {
+    grpc::SslCredentialsOptions options{
+        .pem_root_certs = authority_->bundle(), .pem_private_key = key, .pem_cert_chain = cert};
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("weft-controlplane.weft-system.svc");
-    return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->tls_port()), grpc::SslCredentials(options), arguments);
+    return grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(server_->tls_port()),
+                                     grpc::SslCredentials(options), arguments);
   }
 
   fs::path root_;
@@ -83,7 +91,8 @@ class Grpc : public testing::Test {
 // A ztunnel, as far as discovery goes.
 class Client {
  public:
-  Client(const std::shared_ptr<grpc::Channel>& channel, const std::string& token) : stub_(discovery::AggregatedDiscoveryService::NewStub(channel)) {
+  Client(const std::shared_ptr<grpc::Channel>& channel, const std::string& token)
+      : stub_(discovery::AggregatedDiscoveryService::NewStub(channel)) {
     if (!token.empty()) context_.AddMetadata("authorization", "Bearer " + token);
     context_.set_deadline(std::chrono::system_clock::now() + 10s);
     stream_ = stub_->DeltaAggregatedResources(&context_);
@@ -99,11 +108,14 @@ class Client {
   void ask(const std::string& type, const Ask& what = {}) {
     discovery::DeltaDiscoveryRequest request;
     request.set_type_url(type);
-    request.mutable_node()->set_id("ztunnel~10.0.0.1~ztunnel-a.weft-system~weft-system.svc.cluster.local");
-    (*request.mutable_node()->mutable_metadata()->mutable_fields())["NODE_NAME"].set_string_value("node1");
+    request.mutable_node()->set_id(
+        "ztunnel~10.0.0.1~ztunnel-a.weft-system~weft-system.svc.cluster.local");
+    (*request.mutable_node()->mutable_metadata()->mutable_fields())["NODE_NAME"].set_string_value(
+        "node1");
     for (const auto& name : what.subscribe) request.add_resource_names_subscribe(name);
     for (const auto& name : what.unsubscribe) request.add_resource_names_unsubscribe(name);
-    for (const auto& [name, version] : what.versions) (*request.mutable_initial_resource_versions())[name] = version;
+    for (const auto& [name, version] : what.versions)
+      (*request.mutable_initial_resource_versions())[name] = version;
     stream_->Write(request);
   }
   discovery::DeltaDiscoveryResponse next() {
@@ -129,7 +141,9 @@ class Client {
   bool ended_ = false;
   std::unique_ptr<discovery::AggregatedDiscoveryService::Stub> stub_;
   grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientReaderWriter<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>> stream_;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>>
+      stream_;
 };
 
 std::vector<std::string> names(const discovery::DeltaDiscoveryResponse& response) {
@@ -176,7 +190,8 @@ TEST_F(Grpc, PoliciesArriveBeforeWorkloadsThatNameThem) {
   client.answer(client.next());
   client.answer(client.next());
   apply(pod_yaml("shop", "web", "10.0.0.1") +
-        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}\nspec: {selector: {matchLabels: {app: web}}}\n");
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, "
+        "namespace: shop}\nspec: {selector: {matchLabels: {app: web}}}\n");
   EXPECT_EQ(client.next().type_url(), ztunnel::kAuthorizationType);
   EXPECT_EQ(client.next().type_url(), ztunnel::kAddressType);
 }
@@ -220,9 +235,11 @@ TEST_F(Grpc, OnDemandAnswersWhatIsThereAndWhatIsNot) {
   Client client(plaintext(), "two");
   client.ask(ztunnel::kAddressType, {.subscribe = {"*"}, .unsubscribe = {"*"}, .versions = {}});
   client.answer(client.next());
-  client.ask(ztunnel::kAddressType, {.subscribe = {"/10.0.0.1"}, .unsubscribe = {}, .versions = {}});
+  client.ask(ztunnel::kAddressType,
+             {.subscribe = {"/10.0.0.1"}, .unsubscribe = {}, .versions = {}});
   apply(pod_yaml("shop", "noise", "10.0.0.9"));
-  client.ask(ztunnel::kAddressType, {.subscribe = {"/10.0.0.77"}, .unsubscribe = {}, .versions = {}});
+  client.ask(ztunnel::kAddressType,
+             {.subscribe = {"/10.0.0.77"}, .unsubscribe = {}, .versions = {}});
   std::vector<std::string> removed;
   for (int i = 0; i < 4 && removed.empty(); ++i) {
     const auto response = client.next();
@@ -260,7 +277,8 @@ class Certify : public Grpc {
  protected:
   Certify() { apply(pod_yaml("shop", "web", "10.0.0.1")); }  // node1, shop/web
 
-  grpc::Status create(const std::shared_ptr<grpc::Channel>& channel, const std::string& token, const std::string& identity, const std::string& csr,
+  grpc::Status create(const std::shared_ptr<grpc::Channel>& channel, const std::string& token,
+                      const std::string& identity, const std::string& csr,
                       std::int64_t seconds = 3600) {
     const auto stub = auth::IstioCertificateService::NewStub(channel);
     grpc::ClientContext context;
@@ -269,7 +287,9 @@ class Certify : public Grpc {
     auth::IstioCertificateRequest request;
     request.set_csr(csr);
     request.set_validity_duration(seconds);
-    if (!identity.empty()) (*request.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(identity);
+    if (!identity.empty())
+      (*request.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(
+          identity);
     response_.Clear();
     return stub->CreateCertificate(&context, request, &response_);
   }
@@ -291,13 +311,16 @@ TEST_F(Certify, IdentityTable) {
       {"own node", "one", web_, csr_for(web_), StatusCode::OK},
       {"foreign node", "two", web_, csr_for(web_), StatusCode::PERMISSION_DENIED},
       {"no such pod", "one", db, csr_for(db), StatusCode::PERMISSION_DENIED},
-      {"other trust domain", "one", "spiffe://evil/ns/shop/sa/web", csr_for("spiffe://evil/ns/shop/sa/web"), StatusCode::PERMISSION_DENIED},
+      {"other trust domain", "one", "spiffe://evil/ns/shop/sa/web",
+       csr_for("spiffe://evil/ns/shop/sa/web"), StatusCode::PERMISSION_DENIED},
       {"operator", "all", db, csr_for(db), StatusCode::OK},
       {"SAN is not what was granted", "one", web_, csr_for(db), StatusCode::INVALID_ARGUMENT},
-      {"bad signature", "one", web_, make_csr(key.get(), "URI:" + web_, other.get()), StatusCode::INVALID_ARGUMENT},
+      {"bad signature", "one", web_, make_csr(key.get(), "URI:" + web_, other.get()),
+       StatusCode::INVALID_ARGUMENT},
       {"no csr", "one", web_, "", StatusCode::INVALID_ARGUMENT},
       {"no identity", "one", "", csr_for(web_), StatusCode::INVALID_ARGUMENT},
-      {"not an identity", "one", "spiffe://cluster.local/web", csr_for(web_), StatusCode::INVALID_ARGUMENT},
+      {"not an identity", "one", "spiffe://cluster.local/web", csr_for(web_),
+       StatusCode::INVALID_ARGUMENT},
       {"unknown token", "nope", web_, csr_for(web_), StatusCode::UNAUTHENTICATED},
       {"expired token", "stale", web_, csr_for(web_), StatusCode::UNAUTHENTICATED},
       {"no token", "", web_, csr_for(web_), StatusCode::UNAUTHENTICATED},
@@ -313,7 +336,8 @@ TEST_F(Certify, IdentityTable) {
 TEST_F(Certify, DeletedPodsIdentityIsRefused) {
   EXPECT_TRUE(create(plaintext(), "one", web_, csr_for(web_)).ok());
   publish(world_.erase("Pod", "shop", "web"));
-  EXPECT_EQ(create(plaintext(), "one", web_, csr_for(web_)).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(create(plaintext(), "one", web_, csr_for(web_)).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
 }
 
 TEST_F(Certify, ChainEndsWithTheRoots) {

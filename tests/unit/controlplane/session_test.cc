@@ -14,9 +14,10 @@ using testing::UnorderedElementsAre;
 constexpr const char* kPolicy = "policy";
 constexpr const char* kAddress = "address";
 
-ResourcePtr resource(const std::string& type, const std::string& name, const std::string& version, std::vector<std::string> aliases = {},
-                     std::vector<std::string> groups = {}) {
-  return std::make_shared<const Resource>(Resource{type, name, version, std::move(aliases), std::move(groups), "body of " + name + version});
+ResourcePtr resource(const std::string& type, const std::string& name, const std::string& version,
+                     std::vector<std::string> aliases = {}, std::vector<std::string> groups = {}) {
+  return std::make_shared<const Resource>(Resource{type, name, version, std::move(aliases),
+                                                   std::move(groups), "body of " + name + version});
 }
 
 std::vector<std::string> names(const Response& response) {
@@ -28,7 +29,9 @@ std::vector<std::string> names(const Response& response) {
 class Ads : public testing::Test {
  protected:
   void put(ResourcePtr one) { cache_.apply({.upserts = {std::move(one)}, .removes = {}}); }
-  void remove(const std::string& type, const std::string& name) { cache_.apply({.upserts = {}, .removes = {{type, name}}}); }
+  void remove(const std::string& type, const std::string& name) {
+    cache_.apply({.upserts = {}, .removes = {{type, name}}});
+  }
   // Everything there is to say now, each response acknowledged.
   std::vector<Response> drain(Session& session) {
     std::vector<Response> out;
@@ -82,7 +85,8 @@ TEST_F(Ads, PoliciesComeBeforeAndGoAfterWhatNamesThem) {
   session_.receive({.type = kAddress});
   session_.receive({.type = kPolicy});
   drain(session_);
-  cache_.apply({.upserts = {resource(kAddress, "a", "2"), resource(kPolicy, "p", "1")}, .removes = {}});
+  cache_.apply(
+      {.upserts = {resource(kAddress, "a", "2"), resource(kPolicy, "p", "1")}, .removes = {}});
   auto added = drain(session_);
   ASSERT_EQ(added.size(), 2u);
   EXPECT_EQ(added[0].type, kPolicy);
@@ -108,7 +112,8 @@ TEST_F(Ads, ReconnectWithVersionsSkipsWhatIsKnownAndRemovesWhatIsGone) {
   put(resource(kAddress, "same", "1"));
   put(resource(kAddress, "changed", "2"));
   put(resource(kAddress, "new", "1"));
-  session_.receive({.type = kAddress, .initial_versions = {{"same", "1"}, {"changed", "1"}, {"gone", "1"}}});
+  session_.receive(
+      {.type = kAddress, .initial_versions = {{"same", "1"}, {"changed", "1"}, {"gone", "1"}}});
   const auto all = drain(session_);
   ASSERT_EQ(all.size(), 1u);
   EXPECT_THAT(names(all[0]), UnorderedElementsAre("changed", "new"));
@@ -148,7 +153,9 @@ TEST_F(Ads, UnknownNonceIsIgnored) {
   EXPECT_EQ(session_.nacks(), 0u);
 }
 
-TEST_F(Ads, UnknownTypeIsRefused) { EXPECT_FALSE(session_.receive({.type = "type.googleapis.com/other"})); }
+TEST_F(Ads, UnknownTypeIsRefused) {
+  EXPECT_FALSE(session_.receive({.type = "type.googleapis.com/other"}));
+}
 
 class OnDemand : public Ads {
  protected:
@@ -159,7 +166,8 @@ class OnDemand : public Ads {
     put(resource(kAddress, "shop/web", "1", {"/10.96.0.1"}));
   }
   void start(const std::string& node = "") {
-    session_.receive({.type = kAddress, .subscribe = {"*"}, .unsubscribe = {"*"}, .node_name = node});
+    session_.receive(
+        {.type = kAddress, .subscribe = {"*"}, .unsubscribe = {"*"}, .node_name = node});
   }
 };
 
@@ -237,7 +245,10 @@ TEST_F(OnDemand, UnsubscribedNamesAreSilent) {
 }
 
 TEST_F(OnDemand, ReconnectKnowsTheNamesByTheirVersions) {
-  session_.receive({.type = kAddress, .subscribe = {"*"}, .unsubscribe = {"*"}, .initial_versions = {{"pod-b", "1"}, {"pod-c", "0"}, {"gone", "1"}}});
+  session_.receive({.type = kAddress,
+                    .subscribe = {"*"},
+                    .unsubscribe = {"*"},
+                    .initial_versions = {{"pod-b", "1"}, {"pod-c", "0"}, {"gone", "1"}}});
   const auto all = drain(session_);
   ASSERT_EQ(all.size(), 1u);
   EXPECT_THAT(names(all[0]), ElementsAre("pod-c"));

@@ -13,14 +13,20 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
-std::string ns_yaml(const std::string& name, const std::string& labels, const std::string& annotations = "{}") {
-  return "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + ", labels: " + labels + ", annotations: " + annotations + "}\n";
+std::string ns_yaml(const std::string& name, const std::string& labels,
+                    const std::string& annotations = "{}") {
+  return "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: " + name + ", labels: " + labels +
+         ", annotations: " + annotations + "}\n";
 }
-std::string service_yaml(const std::string& name, const std::string& spec, const std::string& ns = "shop") {
-  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name + ", namespace: " + ns + "}\nspec: " + spec + "\n";
+std::string service_yaml(const std::string& name, const std::string& spec,
+                         const std::string& ns = "shop") {
+  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: " + name + ", namespace: " + ns +
+         "}\nspec: " + spec + "\n";
 }
 std::string policy_yaml(const std::string& ns, const std::string& name, const std::string& spec) {
-  return "---\napiVersion: security.istio.io/v1beta1\nkind: AuthorizationPolicy\nmetadata: {name: " + name + ", namespace: " + ns + "}\nspec: " + spec + "\n";
+  return "---\napiVersion: security.istio.io/v1beta1\nkind: AuthorizationPolicy\nmetadata: "
+         "{name: " +
+         name + ", namespace: " + ns + "}\nspec: " + spec + "\n";
 }
 
 std::vector<std::string> uids(const translate::Changes& changes) {
@@ -42,14 +48,19 @@ TEST(Enrollment, FollowsTheLabels) {
       {"namespace injection", "{istio-injection: enabled}", "{}", "{}", "", true},
       {"namespace linkerd", "{}", "{linkerd.io/inject: enabled}", "{}", "", true},
       {"pod enabled", "{}", "{}", "{weft.dev/mesh: enabled}", "", true},
-      {"pod disabled beats namespace", "{weft.dev/mesh: enabled}", "{}", "{weft.dev/mesh: disabled}", "", false},
-      {"pod none beats namespace", "{weft.dev/mesh: enabled}", "{}", "{istio.io/dataplane-mode: none}", "", false},
+      {"pod disabled beats namespace", "{weft.dev/mesh: enabled}", "{}",
+       "{weft.dev/mesh: disabled}", "", false},
+      {"pod none beats namespace", "{weft.dev/mesh: enabled}", "{}",
+       "{istio.io/dataplane-mode: none}", "", false},
       {"host network never", "{weft.dev/mesh: enabled}", "{}", "{}", ", hostNetwork: true", false},
   };
   for (const Row& row : rows) {
     TestWorld world;
-    world.apply(ns_yaml("shop", row.ns_labels, row.ns_annotations) + pod_yaml("shop", "web", "10.0.0.1", row.pod_labels, row.pod_spec));
-    EXPECT_EQ(world.workload("shop", "web").tunnel_protocol, row.hbone ? TunnelProtocol::kHbone : TunnelProtocol::kNone) << row.name;
+    world.apply(ns_yaml("shop", row.ns_labels, row.ns_annotations) +
+                pod_yaml("shop", "web", "10.0.0.1", row.pod_labels, row.pod_spec));
+    EXPECT_EQ(world.workload("shop", "web").tunnel_protocol,
+              row.hbone ? TunnelProtocol::kHbone : TunnelProtocol::kNone)
+        << row.name;
   }
 }
 
@@ -107,13 +118,18 @@ TEST(World, NamesComeFromOwnersAndLabels) {
       {"StatefulSet", "db", "{app: database}", "db", "database", "latest"},
       {"Job", "backup-28394920", "{}", "backup", "backup", "latest"},
       {"Job", "once-12", "{}", "once-12", "once-12", "latest"},
-      {"ReplicaSet", "x-1", "{app.kubernetes.io/name: nm, app: a, app.kubernetes.io/version: v9}", "x-1", "nm", "v9"},
-      {"ReplicaSet", "x-1", "{service.istio.io/canonical-name: c, app: a, service.istio.io/canonical-revision: r}", "x-1", "c", "r"},
+      {"ReplicaSet", "x-1", "{app.kubernetes.io/name: nm, app: a, app.kubernetes.io/version: v9}",
+       "x-1", "nm", "v9"},
+      {"ReplicaSet", "x-1",
+       "{service.istio.io/canonical-name: c, app: a, service.istio.io/canonical-revision: r}",
+       "x-1", "c", "r"},
   };
   for (const Row& row : rows) {
     TestWorld world;
-    world.apply(std::string("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop, labels: ") + row.labels +
-                ", ownerReferences: [{kind: " + row.kind + ", name: " + row.owner + ", controller: true}]}\nstatus: {podIP: 10.0.0.1}\n");
+    world.apply(
+        std::string("apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop, labels: ") +
+        row.labels + ", ownerReferences: [{kind: " + row.kind + ", name: " + row.owner +
+        ", controller: true}]}\nstatus: {podIP: 10.0.0.1}\n");
     const mesh::Workload& workload = world.workload("shop", "p");
     EXPECT_EQ(workload.workload_name, row.workload) << row.owner;
     EXPECT_EQ(workload.canonical_name, row.canonical) << row.owner;
@@ -123,36 +139,49 @@ TEST(World, NamesComeFromOwnersAndLabels) {
 
 TEST(World, PodsThatCannotBeReachedAreNoWorkloads) {
   TestWorld world;
-  world.apply("apiVersion: v1\nkind: Pod\nmetadata: {name: pending, namespace: shop}\nstatus: {phase: Pending}\n---\n"
-              "apiVersion: v1\nkind: Pod\nmetadata: {name: done, namespace: shop}\nstatus: {phase: Succeeded, podIP: 10.0.0.1}\n");
+  world.apply(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: pending, namespace: shop}\nstatus: {phase: "
+      "Pending}\n---\n"
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: done, namespace: shop}\nstatus: {phase: "
+      "Succeeded, podIP: 10.0.0.1}\n");
   EXPECT_THAT(world.workloads, IsEmpty());
 }
 
 TEST(World, HealthIsReadinessAndNotLeaving) {
   TestWorld world;
-  world.apply("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\nstatus: {podIP: 10.0.0.1, conditions: [{type: Ready, status: \"False\"}]}\n---\n"
-              "apiVersion: v1\nkind: Pod\nmetadata: {name: b, namespace: shop, deletionTimestamp: \"2024-01-01T00:00:00Z\"}\n"
-              "status: {podIP: 10.0.0.2, conditions: [{type: Ready, status: \"True\"}]}\n");
+  world.apply(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\nstatus: {podIP: 10.0.0.1, "
+      "conditions: [{type: Ready, status: \"False\"}]}\n---\n"
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: b, namespace: shop, deletionTimestamp: "
+      "\"2024-01-01T00:00:00Z\"}\n"
+      "status: {podIP: 10.0.0.2, conditions: [{type: Ready, status: \"True\"}]}\n");
   EXPECT_FALSE(world.workload("shop", "a").healthy);
   EXPECT_FALSE(world.workload("shop", "b").healthy);
 }
 
 TEST(World, ServicesSelectPodsAndResolveNamedPorts) {
   TestWorld world;
-  world.apply(pod_yaml("shop", "web", "10.0.0.1", "{app: web}", ", containers: [{ports: [{name: http, containerPort: 8080}]}]") +
-              pod_yaml("shop", "old", "10.0.0.2", "{app: web}", ", containers: [{ports: [{name: http, containerPort: 9090}]}]") +
-              pod_yaml("shop", "none", "10.0.0.3", "{app: web}") + pod_yaml("other", "web", "10.0.0.4") +
-              service_yaml("web", "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, port: 80, targetPort: http}, {name: raw, port: 81}, "
-                                  "{name: dns, port: 53, protocol: UDP}]}"));
+  world.apply(pod_yaml("shop", "web", "10.0.0.1", "{app: web}",
+                       ", containers: [{ports: [{name: http, containerPort: 8080}]}]") +
+              pod_yaml("shop", "old", "10.0.0.2", "{app: web}",
+                       ", containers: [{ports: [{name: http, containerPort: 9090}]}]") +
+              pod_yaml("shop", "none", "10.0.0.3", "{app: web}") +
+              pod_yaml("other", "web", "10.0.0.4") +
+              service_yaml("web",
+                           "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: http, "
+                           "port: 80, targetPort: http}, {name: raw, port: 81}, "
+                           "{name: dns, port: 53, protocol: UDP}]}"));
   const std::string key = "shop/web.shop.svc.cluster.local";
   auto ports = [&](const char* pod) {
     std::vector<std::pair<int, int>> out;
-    for (const mesh::Port& port : world.workload("shop", pod).services.at(key)) out.emplace_back(port.service_port, port.target_port);
+    for (const mesh::Port& port : world.workload("shop", pod).services.at(key))
+      out.emplace_back(port.service_port, port.target_port);
     return out;
   };
   EXPECT_THAT(ports("web"), ElementsAre(std::pair(80, 8080), std::pair(81, 81)));
   EXPECT_THAT(ports("old"), ElementsAre(std::pair(80, 9090), std::pair(81, 81)));
-  EXPECT_THAT(ports("none"), ElementsAre(std::pair(81, 81))) << "a pod without the named port does not serve it";
+  EXPECT_THAT(ports("none"), ElementsAre(std::pair(81, 81)))
+      << "a pod without the named port does not serve it";
   EXPECT_THAT(world.workload("other", "web").services, IsEmpty());
   const mesh::Service& service = world.services.at(key);
   EXPECT_EQ(service.ports.at(0).target_port, 0) << "named: the endpoint decides";
@@ -163,10 +192,14 @@ TEST(World, ServicesSelectPodsAndResolveNamedPorts) {
 
 TEST(World, ServiceKindsAndBalancing) {
   TestWorld world;
-  world.apply(service_yaml("headless", "{clusterIP: None, selector: {app: web}, publishNotReadyAddresses: true}") +
-              service_yaml("local", "{clusterIP: 10.96.0.2, internalTrafficPolicy: Local}") +
-              service_yaml("zone", "{clusterIP: 10.96.0.3, trafficDistribution: PreferClose, ipFamilies: [IPv4, IPv6]}") +
-              service_yaml("out", "{type: ExternalName, externalName: example.com}"));
+  world.apply(
+      service_yaml("headless",
+                   "{clusterIP: None, selector: {app: web}, publishNotReadyAddresses: true}") +
+      service_yaml("local", "{clusterIP: 10.96.0.2, internalTrafficPolicy: Local}") +
+      service_yaml(
+          "zone",
+          "{clusterIP: 10.96.0.3, trafficDistribution: PreferClose, ipFamilies: [IPv4, IPv6]}") +
+      service_yaml("out", "{type: ExternalName, externalName: example.com}"));
   EXPECT_EQ(world.services.size(), 3u);
   const auto& headless = world.services.at("shop/headless.shop.svc.cluster.local");
   EXPECT_THAT(headless.addresses, IsEmpty());
@@ -182,8 +215,10 @@ TEST(World, ServiceKindsAndBalancing) {
 TEST(World, EndpointSlicesReplaceSelectors) {
   TestWorld world;
   const std::string key = "shop/db.shop.svc.cluster.local";
-  world.apply(pod_yaml("shop", "in", "10.0.0.1") + pod_yaml("shop", "out", "10.0.0.2") +
-              service_yaml("db", "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: sql, port: 5432}]}"));
+  world.apply(
+      pod_yaml("shop", "in", "10.0.0.1") + pod_yaml("shop", "out", "10.0.0.2") +
+      service_yaml(
+          "db", "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{name: sql, port: 5432}]}"));
   EXPECT_TRUE(world.workload("shop", "out").services.contains(key));
   world.apply(R"(
 apiVersion: discovery.k8s.io/v1
@@ -207,29 +242,38 @@ endpoints:
 
 TEST(World, SelectorPoliciesAreNamedByTheirWorkloads) {
   TestWorld world;
-  world.apply(pod_yaml("shop", "web", "10.0.0.1") + pod_yaml("shop", "db", "10.0.0.2", "{app: db}") + pod_yaml("other", "web", "10.0.0.3") +
-              policy_yaml("shop", "for-web", "{selector: {matchLabels: {app: web}}, rules: [{}]}") +
-              policy_yaml("shop", "for-all", "{rules: [{}]}") +
-              policy_yaml("weft-system", "mesh-web", "{selector: {matchLabels: {app: web}}, rules: [{}]}"));
-  EXPECT_THAT(world.workload("shop", "web").authorization_policies, ElementsAre("shop/for-web", "weft-system/mesh-web"));
+  world.apply(
+      pod_yaml("shop", "web", "10.0.0.1") + pod_yaml("shop", "db", "10.0.0.2", "{app: db}") +
+      pod_yaml("other", "web", "10.0.0.3") +
+      policy_yaml("shop", "for-web", "{selector: {matchLabels: {app: web}}, rules: [{}]}") +
+      policy_yaml("shop", "for-all", "{rules: [{}]}") +
+      policy_yaml("weft-system", "mesh-web", "{selector: {matchLabels: {app: web}}, rules: [{}]}"));
+  EXPECT_THAT(world.workload("shop", "web").authorization_policies,
+              ElementsAre("shop/for-web", "weft-system/mesh-web"));
   EXPECT_THAT(world.workload("shop", "db").authorization_policies, IsEmpty());
-  EXPECT_THAT(world.workload("other", "web").authorization_policies, ElementsAre("weft-system/mesh-web"));
+  EXPECT_THAT(world.workload("other", "web").authorization_policies,
+              ElementsAre("weft-system/mesh-web"));
   EXPECT_EQ(world.policies.at("shop/for-all").scope, mesh::PolicyScope::kNamespace);
 }
 
 TEST(World, PolicyOfAServiceIsAtItsWorkloads) {
   TestWorld world;
-  world.apply(pod_yaml("shop", "web", "10.0.0.1") + pod_yaml("shop", "db", "10.0.0.2", "{app: db}") +
-              service_yaml("web", "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}") +
-              policy_yaml("shop", "p", "{targetRefs: [{kind: Service, group: \"\", name: web}], rules: [{}]}") +
-              policy_yaml("shop", "gw", "{targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: web}], rules: [{}]}"));
+  world.apply(
+      pod_yaml("shop", "web", "10.0.0.1") + pod_yaml("shop", "db", "10.0.0.2", "{app: db}") +
+      service_yaml("web", "{clusterIP: 10.96.0.1, selector: {app: web}, ports: [{port: 80}]}") +
+      policy_yaml("shop", "p",
+                  "{targetRefs: [{kind: Service, group: \"\", name: web}], rules: [{}]}") +
+      policy_yaml("shop", "gw",
+                  "{targetRefs: [{kind: Gateway, group: gateway.networking.k8s.io, name: web}], "
+                  "rules: [{}]}"));
   EXPECT_THAT(world.workload("shop", "web").authorization_policies, ElementsAre("shop/p"));
   EXPECT_THAT(world.workload("shop", "db").authorization_policies, IsEmpty());
 }
 
 TEST(World, DeletedPolicyIsTakenFromWorkloadsAndRemoved) {
   TestWorld world;
-  world.apply(pod_yaml("shop", "web", "10.0.0.1") + policy_yaml("shop", "p", "{selector: {matchLabels: {app: web}}, rules: [{}]}"));
+  world.apply(pod_yaml("shop", "web", "10.0.0.1") +
+              policy_yaml("shop", "p", "{selector: {matchLabels: {app: web}}, rules: [{}]}"));
   const auto changes = world.erase("AuthorizationPolicy.security.istio.io", "shop", "p");
   EXPECT_THAT(changes.removed_policies, ElementsAre("shop/p"));
   EXPECT_THAT(world.workload("shop", "web").authorization_policies, IsEmpty());
@@ -238,7 +282,8 @@ TEST(World, DeletedPolicyIsTakenFromWorkloadsAndRemoved) {
 TEST(World, OneMorePodTouchesOnlyItself) {
   TestWorld world;
   std::string many;
-  for (int i = 0; i < 50; ++i) many += pod_yaml("shop", "p" + std::to_string(i), "10.0.1." + std::to_string(i));
+  for (int i = 0; i < 50; ++i)
+    many += pod_yaml("shop", "p" + std::to_string(i), "10.0.1." + std::to_string(i));
   world.apply(many);
   const auto changes = world.apply(pod_yaml("shop", "one-more", "10.0.2.1"));
   EXPECT_THAT(uids(changes), ElementsAre("Kubernetes//Pod/shop/one-more"));
@@ -259,10 +304,13 @@ TEST(World, PlacementsFollowPods) {
 
 TEST(World, EveryMeshObjectHasAStatus) {
   TestWorld world;
-  world.apply(policy_yaml("shop", "ok", "{rules: [{}]}") + policy_yaml("shop", "l7", "{rules: [{to: [{operation: {methods: [GET]}}]}]}") +
-              "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs, namespace: shop}\nspec: {}\n");
+  world.apply(policy_yaml("shop", "ok", "{rules: [{}]}") +
+              policy_yaml("shop", "l7", "{rules: [{to: [{operation: {methods: [GET]}}]}]}") +
+              "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs, "
+              "namespace: shop}\nspec: {}\n");
   std::map<std::string, std::string> reasons;
-  for (const auto& status : world.world.statuses()) reasons[status.key.name] = status.conditions.at(0).reason;
+  for (const auto& status : world.world.statuses())
+    reasons[status.key.name] = status.conditions.at(0).reason;
   EXPECT_EQ(reasons["ok"], "Accepted");
   EXPECT_EQ(reasons["l7"], "UnsupportedValue");
   EXPECT_EQ(reasons["vs"], "UnsupportedKind");

@@ -86,7 +86,8 @@ spec:
 }
 
 TEST(Core, HeadlessServiceHasNoAddress) {
-  const auto service = decode_service(*parse("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: None}\n"));
+  const auto service = decode_service(
+      *parse("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {clusterIP: None}\n"));
   ASSERT_TRUE(service);
   EXPECT_TRUE(service->headless);
   EXPECT_TRUE(service->cluster_ips.empty());

@@ -39,7 +39,8 @@ class Files : public testing::Test {
     fs::rename(root_ / (name + ".tmp"), root_ / name);
   }
   static std::string pod(const std::string& name, const std::string& ip = "10.0.0.1") {
-    return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nstatus: {podIP: " + ip + "}\n";
+    return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + "}\nstatus: {podIP: " + ip +
+           "}\n";
   }
   // Drives the source from its descriptor until something changed or `wait` is over.
   Batch next(std::chrono::milliseconds wait = 2000ms) {
@@ -47,7 +48,9 @@ class Files : public testing::Test {
     const std::uint64_t problems = source_->problems_generation();
     while (Clock::now() < until) {
       pollfd one{.fd = source_->fd(), .events = POLLIN};
-      ::poll(&one, 1, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count()));
+      ::poll(&one, 1,
+             static_cast<int>(
+                 std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count()));
       Batch batch = source_->poll();
       if (!batch.empty() || source_->problems_generation() != problems) return batch;
     }
@@ -118,7 +121,8 @@ TEST_F(Files, BrokenFileKeepsItsObjectsAndHasOneProblem) {
   write("a.yaml", pod("a", "not-an-ip"));
   EXPECT_TRUE(next().empty());
   ASSERT_EQ(source_->problems().size(), 1u);
-  EXPECT_THAT(source_->problems()[0].text, HasSubstr("a.yaml:4: status.podIP: must be an IP address, got \"not-an-ip\""));
+  EXPECT_THAT(source_->problems()[0].text,
+              HasSubstr("a.yaml:4: status.podIP: must be an IP address, got \"not-an-ip\""));
   EXPECT_EQ(source_->objects().size(), 1u);
   write("a.yaml", pod("a", "10.0.0.9"));
   EXPECT_THAT(upserts(next()), ElementsAre("a"));
@@ -143,7 +147,8 @@ TEST_F(Files, SameObjectInTwoFilesIsTheFirstPathsAndTheOtherIsReported) {
   ASSERT_EQ(batch.upserts.size(), 1u);
   EXPECT_THAT(batch.upserts[0]->origin, HasSubstr("a.yaml"));
   ASSERT_EQ(source_->problems().size(), 1u);
-  EXPECT_THAT(source_->problems()[0].text, HasSubstr("b.yaml:3: metadata.name: Pod default/a is ignored here"));
+  EXPECT_THAT(source_->problems()[0].text,
+              HasSubstr("b.yaml:3: metadata.name: Pod default/a is ignored here"));
   fs::remove(root_ / "a.yaml");
   const Batch back = next();
   ASSERT_EQ(back.upserts.size(), 1u);
@@ -189,7 +194,8 @@ TEST_F(Files, ResyncFindsWhatInotifyMissed) {
 TEST_F(Files, ManyWritesAreOneBatchWithinTheCap) {
   open();
   next(50ms);
-  for (int i = 0; i < 50; ++i) write("p" + std::to_string(i) + ".yaml", pod("p" + std::to_string(i)));
+  for (int i = 0; i < 50; ++i)
+    write("p" + std::to_string(i) + ".yaml", pod("p" + std::to_string(i)));
   std::size_t seen = 0, batches = 0;
   while (seen < 50 && batches < 10) {
     seen += next().upserts.size();

@@ -42,7 +42,8 @@ TEST(Manifest, KnowsTheLineOfEveryField) {
   const auto objects = parse_manifest(kTwo, "f.yaml");
   ASSERT_TRUE(objects);
   EXPECT_EQ((*objects)[1]->at("spec.rules[0].to[0].operation.ports[0]"), "f.yaml:16");
-  EXPECT_EQ((*objects)[1]->at("spec.rules[0].to[0].operation.paths"), "f.yaml:16") << "an absent field is at its parent's first line";
+  EXPECT_EQ((*objects)[1]->at("spec.rules[0].to[0].operation.paths"), "f.yaml:16")
+      << "an absent field is at its parent's first line";
   EXPECT_EQ((*objects)[0]->at("metadata.labels[\"weft.dev/mesh\"]"), "f.yaml:6");
   EXPECT_EQ((*objects)[0]->at("nothing.like.it"), "f.yaml:2");
 }
@@ -60,22 +61,29 @@ TEST(Manifest, JsonIsYamlAndListsUnfold) {
 
 TEST(Manifest, HashIsOfContentNotOfPlace) {
   const auto one = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: nn}\n", "a");
-  const auto two = parse_manifest("# moved\n\nkind: Node\napiVersion: v1\nmetadata:\n  name: nn\n", "b");
-  const auto three = parse_manifest("kind: Node\napiVersion: v1\nmetadata: {name: nn, labels: {a: b}}\n", "b");
+  const auto two =
+      parse_manifest("# moved\n\nkind: Node\napiVersion: v1\nmetadata:\n  name: nn\n", "b");
+  const auto three =
+      parse_manifest("kind: Node\napiVersion: v1\nmetadata: {name: nn, labels: {a: b}}\n", "b");
   ASSERT_TRUE(one && two && three);
   EXPECT_EQ((*one)[0]->hash, (*two)[0]->hash);
   EXPECT_NE((*one)[0]->hash, (*three)[0]->hash);
 }
 
 TEST(Manifest, AliasesWorkWithinReason) {
-  const auto objects = parse_manifest("apiVersion: v1\nkind: Node\nmetadata: {name: nn, labels: &l {a: b}, annotations: *l}\n", "a");
+  const auto objects = parse_manifest(
+      "apiVersion: v1\nkind: Node\nmetadata: {name: nn, labels: &l {a: b}, annotations: *l}\n",
+      "a");
   ASSERT_TRUE(objects) << objects.error().text;
   EXPECT_EQ((*objects)[0]->annotations.at("a"), "b");
 }
 
 TEST(Manifest, VersionsOfOneKindAreOneObject) {
-  const auto one = parse_manifest("apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\nmetadata: {name: nn}\n", "a");
-  const auto two = parse_manifest("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: nn}\n", "a");
+  const auto one = parse_manifest(
+      "apiVersion: security.istio.io/v1beta1\nkind: PeerAuthentication\nmetadata: {name: nn}\n",
+      "a");
+  const auto two = parse_manifest(
+      "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: nn}\n", "a");
   ASSERT_TRUE(one && two);
   EXPECT_EQ((*one)[0]->key(), (*two)[0]->key());
 }

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/duration.h"
 #include "cli/table.h"
+#include "sandbox/client.h"
 #include "sandbox/file.h"
 #include "sandbox/ids.h"
 #include "sandbox/json.h"

@@ -57,7 +57,7 @@ class App::State {
   std::optional<Problem> start();
   void turn();  // what the source has
   void tick();  // certificates and roots
-  std::string answer(const std::string& request);
+  std::string answer(const std::string& request, bool trusted);
 
   const Config config;
   std::unique_ptr<source::FilesSource> files;
@@ -80,6 +80,7 @@ class App::State {
   json clients() const;
   json ca_info() const;
   json rotate();
+  json issue(const json& request);
 
   ca::Serving serving_;
   std::uint64_t problems_seen_ = 0;
@@ -146,7 +147,8 @@ std::optional<Problem> App::State::start() {
   }
   if (!config.api.empty()) {
     auto listening = api::JsonSocket::open(
-        config.api, [this](const std::string& request) { return answer(request); });
+        config.api,
+        [this](const std::string& request, bool trusted) { return answer(request, trusted); });
     if (!listening) return listening.error();
     api = std::move(*listening);
   }
@@ -271,18 +273,39 @@ json App::State::rotate() {
   return ca_info();
 }
 
-std::string App::State::answer(const std::string& request) {
+// {"cmd":"issue","ns":…,"sa":…}: a workload's identity for tests and for talking to a node by hand.
+json App::State::issue(const json& request) {
+  auto text = [&](const char* key) {
+    return request.contains(key) && request[key].is_string() ? request[key].get<std::string>() : "";
+  };
+  const mesh::Identity identity{config.trust_domain, text("ns"), text("sa")};
+  if (mesh::Identity::parse(identity.str()) != identity)
+    return {{"error", "ns and sa must name a service account"}};
+  const auto minted = authority->mint(identity, WallClock::now());
+  if (!minted) return {{"error", minted.error().text}};
+  spdlog::warn("identity given out by the API identity={}", identity.str());
+  return {{"identity", identity.str()},
+          {"key", minted->key},
+          {"chain", minted->chain},
+          {"roots", minted->roots}};
+}
+
+std::string App::State::answer(const std::string& request, bool trusted) {
   const json parsed = json::parse(request, nullptr, false);
   const std::string command =
       parsed.is_object() && parsed.contains("cmd") && parsed["cmd"].is_string()
           ? parsed["cmd"].get<std::string>()
           : "";
-  json out{{"error", "unknown command, known: status, clients, ca, rotate-root, healthz"}};
+  json out{{"error", "unknown command, known: status, clients, ca, rotate-root, issue, healthz"}};
   if (command == "status") out = status();
   if (command == "clients") out = clients();
   if (command == "ca") out = ca_info();
-  if (command == "rotate-root") out = rotate();
   if (command == "healthz") out = {{"ok", true}, {"version", WEFT_VERSION}};
+  if (command == "rotate-root" || command == "issue") {
+    out = !trusted             ? json{{"error", command + " is only for the Unix socket"}}
+          : command == "issue" ? issue(parsed)
+                               : rotate();
+  }
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

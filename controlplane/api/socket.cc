@@ -127,7 +127,7 @@ void JsonSocket::answer(Client& client) {
       if (client.in.find("\r\n\r\n") == std::string::npos &&
           client.in.find("\n\n") == std::string::npos)
         return;
-      const std::string body = answer_("{\"cmd\":\"" + *command + "\"}") + "\n";
+      const std::string body = answer_("{\"cmd\":\"" + *command + "\"}", false) + "\n";
       client.out +=
           "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: "
           "close\r\nContent-Length: " +
@@ -143,7 +143,7 @@ void JsonSocket::answer(Client& client) {
       client.in.clear();
       return;
     }
-    client.out += answer_(line) + "\n";
+    client.out += answer_(line, !path_.empty()) + "\n";
   }
 }
 

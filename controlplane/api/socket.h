@@ -17,8 +17,10 @@
 
 namespace weft::controlplane::api {
 
-// Request text (one JSON object) → reply (one line, no newline).
-using Answer = std::function<std::string(const std::string& request)>;
+// Request text (one JSON object) → reply (one line, no newline). `trusted`: it came as a line on a
+// Unix socket, whose file only the owner may open; commands that change or give away anything need
+// it.
+using Answer = std::function<std::string(const std::string& request, bool trusted)>;
 
 class JsonSocket {
  public:

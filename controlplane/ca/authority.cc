@@ -214,6 +214,16 @@ Parsed<Issued> Authority::issue(const std::string& csr_pem, const mesh::Identity
   return out;
 }
 
+Parsed<Authority::Minted> Authority::mint(const mesh::Identity& identity,
+                                          WallClock::time_point now) {
+  const Key key = make_key();
+  const auto issued = issue(make_request(key.get(), identity), identity, 0, now);
+  if (!issued) return std::unexpected(issued.error());
+  Minted out{.key = key_pem(key.get()), .chain = "", .roots = issued->roots};
+  for (const std::string& pem : issued->chain) out.chain += pem;
+  return out;
+}
+
 Parsed<Serving> Authority::serve(const std::vector<std::string>& dns,
                                  const std::vector<std::string>& ips, WallClock::time_point now) {
   std::lock_guard lock(mutex_);

@@ -69,6 +69,12 @@ class Authority {
   // configured. NotBefore lies a tenth of the life (at most 60 s) in the past.
   Parsed<Issued> issue(const std::string& csr_pem, const mesh::Identity& identity,
                        std::int64_t asked_seconds, WallClock::time_point now);
+  // A new key and its certificate, for whoever may read the state directory anyway (an operator at
+  // the Unix socket).
+  struct Minted {
+    std::string key, chain, roots;  // PEM; chain is leaf, then intermediates
+  };
+  Parsed<Minted> mint(const mesh::Identity& identity, WallClock::time_point now);
   // The control plane's own certificate. The key stays the same from one to the next (kept in
   // serving-key.pem), so that a reader of the two files never sees a pair that does not fit.
   Parsed<Serving> serve(const std::vector<std::string>& dns, const std::vector<std::string>& ips,

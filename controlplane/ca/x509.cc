@@ -61,20 +61,21 @@ void add_extension(X509* cert, X509* issuer, int nid, const std::string& value) 
   X509_EXTENSION_free(extension);
 }
 
+void add_text(GENERAL_NAMES* names, int type, const std::string& text) {
+  GENERAL_NAME* name = GENERAL_NAME_new();
+  ASN1_IA5STRING* value = ASN1_IA5STRING_new();
+  ASN1_STRING_set(value, text.data(), static_cast<int>(text.size()));
+  GENERAL_NAME_set0_value(name, type, value);
+  sk_GENERAL_NAME_push(names, name);
+}
+
 // Built without the configuration language, whose separators could be in the value.
 void add_names(X509* cert, const std::vector<std::string>& uris,
                const std::vector<std::string>& dns, const std::vector<std::string>& ips,
                bool critical) {
   GENERAL_NAMES* names = GENERAL_NAMES_new();
-  auto add_text = [&](int type, const std::string& text) {
-    GENERAL_NAME* name = GENERAL_NAME_new();
-    ASN1_IA5STRING* value = ASN1_IA5STRING_new();
-    ASN1_STRING_set(value, text.data(), static_cast<int>(text.size()));
-    GENERAL_NAME_set0_value(name, type, value);
-    sk_GENERAL_NAME_push(names, name);
-  };
-  for (const std::string& uri : uris) add_text(GEN_URI, uri);
-  for (const std::string& one : dns) add_text(GEN_DNS, one);
+  for (const std::string& uri : uris) add_text(names, GEN_URI, uri);
+  for (const std::string& one : dns) add_text(names, GEN_DNS, one);
   for (const std::string& ip : ips) {
     ASN1_OCTET_STRING* value = a2i_IPADDRESS(ip.c_str());
     if (value == nullptr) continue;
@@ -202,6 +203,24 @@ Parsed<Asked> parse_request(std::string_view pem) {
     return problem("csr: the key must be P-256, P-384, Ed25519, or RSA of 2048 to 8192 bits");
   read_names(out.request.get(), out);
   return out;
+}
+
+std::string make_request(evp_pkey_st* key, const mesh::Identity& identity) {
+  const CertRequest request(X509_REQ_new());
+  X509_REQ_set_version(request.get(), 0);
+  X509_REQ_set_pubkey(request.get(), key);
+  GENERAL_NAMES* names = GENERAL_NAMES_new();
+  add_text(names, GEN_URI, identity.str());
+  X509_EXTENSION* extension = X509V3_EXT_i2d(NID_subject_alt_name, 1, names);
+  STACK_OF(X509_EXTENSION)* list = sk_X509_EXTENSION_new_null();
+  sk_X509_EXTENSION_push(list, extension);
+  X509_REQ_add_extensions(request.get(), list);
+  sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
+  GENERAL_NAMES_free(names);
+  WEFT_ASSERT(X509_REQ_sign(request.get(), key, EVP_sha256()) > 0);
+  Bio bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio_X509_REQ(bio.get(), request.get());
+  return contents(bio.get());
 }
 
 Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from,

@@ -53,6 +53,9 @@ struct Asked {
 // P-384 and Ed25519).
 Parsed<Asked> parse_request(std::string_view pem);
 
+// PEM of a request as ztunnel makes it: empty subject, the identity as the one critical URI SAN.
+std::string make_request(evp_pkey_st* key, const mesh::Identity& identity);
+
 Cert make_root(evp_pkey_st* key, const std::string& trust_domain, WallClock::time_point from,
                WallClock::time_point until);
 

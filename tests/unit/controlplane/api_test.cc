@@ -23,8 +23,9 @@ class Api : public testing::Test {
     char name[] = "/tmp/weft-api-XXXXXX";
     root_ = ::mkdtemp(name);
     path_ = (root_ / "api.sock").string();
-    auto opened = JsonSocket::open(
-        path_, [](const std::string& request) { return "{\"got\":" + request + "}"; });
+    auto opened = JsonSocket::open(path_, [](const std::string& request, bool trusted) {
+      return (trusted ? "{\"got\":" : "{\"read\":") + request + "}";
+    });
     EXPECT_TRUE(opened) << opened.error().text;
     socket_ = std::move(*opened);
   }
@@ -58,11 +59,11 @@ TEST_F(Api, ALineInIsALineOut) {
   EXPECT_EQ(ask(fd.get(), ":\"b\"}\n"), "{\"got\":{\"cmd\":\"b\"}}\n");
 }
 
-TEST_F(Api, HttpGetsTheSameAnswer) {
+TEST_F(Api, HttpMayOnlyRead) {
   const Fd fd = connect();
   const std::string reply = ask(fd.get(), "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_THAT(reply, StartsWith("HTTP/1.1 200 OK\r\n"));
-  EXPECT_THAT(reply, HasSubstr("{\"got\":{\"cmd\":\"healthz\"}}\n"));
+  EXPECT_THAT(reply, HasSubstr("{\"read\":{\"cmd\":\"healthz\"}}\n"));
 }
 
 TEST_F(Api, ABrowserCannotPostACommand) {

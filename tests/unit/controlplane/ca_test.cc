@@ -63,6 +63,16 @@ TEST_F(Ca, IssuesALeafThatVerifiesAndNamesTheIdentity) {
   EXPECT_EQ(X509_check_purpose(leaf.get(), X509_PURPOSE_SSL_SERVER, 0), 1);
 }
 
+TEST_F(Ca, MintsAKeyThatFitsItsChain) {
+  auto authority = open();
+  const auto minted = authority->mint(kWeb, now_);
+  ASSERT_TRUE(minted) << minted.error().text;
+  EXPECT_EQ(verify({minted->chain}, minted->roots), "");
+  const auto key = parse_key(minted->key);
+  ASSERT_TRUE(key);
+  EXPECT_TRUE(matches(parse_certs(minted->chain)->front().get(), key->get()));
+}
+
 TEST_F(Ca, LifetimeIsBounded) {
   auto authority = open(1h);
   const std::pair<std::int64_t, std::chrono::seconds> rows[] = {

@@ -19,7 +19,7 @@ Worker::Worker(WorkerParts parts)
                                 .snapshot = snapshot_,
                                 .certificates = parts.certificates,
                                 .socket_source = pool_,
-                                .sockets = proxy::Sockets::system(),
+                                .sockets = proxy::Sockets::kernel(),
                                 .metrics = parts.metrics,
                                 .access_log = proxy::AccessLog::to_log(),
                                 .lookup = parts.lookup}) {}

@@ -42,14 +42,17 @@ MetricFamily family(const char* name, const char* help, MetricType type = Metric
 void add(MetricFamily& family, double value, std::vector<ClientMetric::Label> labels = {}) {
   ClientMetric metric;
   metric.label = std::move(labels);
-  if (family.type == MetricType::Gauge) metric.gauge.value = value;
-  else metric.counter.value = value;
+  if (family.type == MetricType::Gauge)
+    metric.gauge.value = value;
+  else
+    metric.counter.value = value;
   family.metric.push_back(std::move(metric));
 }
 
 class Collector final : public prometheus::Collectable {
  public:
-  Collector(const Metrics& metrics, std::string version) : metrics_(metrics), version_(std::move(version)) {}
+  Collector(const Metrics& metrics, std::string version)
+      : metrics_(metrics), version_(std::move(version)) {}
 
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> out;
@@ -75,11 +78,17 @@ class Collector final : public prometheus::Collectable {
         sum.sent += series.sent.get();
       });
     }
-    auto opened = family("istio_tcp_connections_opened_total", "The total number of TCP connections opened.");
-    auto closed = family("istio_tcp_connections_closed_total", "The total number of TCP connections closed.");
-    auto failed = family("istio_tcp_connections_failed_total", "The total number of TCP connections that failed or were denied.");
-    auto received = family("istio_tcp_received_bytes_total", "The size of total bytes received during request in case of a TCP connection.");
-    auto sent = family("istio_tcp_sent_bytes_total", "The size of total bytes sent during response in case of a TCP connection.");
+    auto opened =
+        family("istio_tcp_connections_opened_total", "The total number of TCP connections opened.");
+    auto closed =
+        family("istio_tcp_connections_closed_total", "The total number of TCP connections closed.");
+    auto failed = family("istio_tcp_connections_failed_total",
+                         "The total number of TCP connections that failed or were denied.");
+    auto received =
+        family("istio_tcp_received_bytes_total",
+               "The size of total bytes received during request in case of a TCP connection.");
+    auto sent = family("istio_tcp_sent_bytes_total",
+                       "The size of total bytes sent during response in case of a TCP connection.");
     for (const auto& [values, sum] : merged) {
       auto label = labels(kTrafficLabels, values);
       // A series that never opened only says what failed; it has no bytes to tell.
@@ -89,7 +98,8 @@ class Collector final : public prometheus::Collectable {
       if (sum.opened != 0) add(received, static_cast<double>(sum.received), label);
       if (sum.opened != 0) add(sent, static_cast<double>(sum.sent), label);
     }
-    for (auto* each : {&opened, &closed, &failed, &received, &sent}) out.push_back(std::move(*each));
+    for (auto* each : {&opened, &closed, &failed, &received, &sent})
+      out.push_back(std::move(*each));
   }
 
   void collect_dns(std::vector<MetricFamily>& out) const {
@@ -102,13 +112,17 @@ class Collector final : public prometheus::Collectable {
         sum.failures += series.upstream_failures.get();
         sum.count += series.duration_count.get();
         sum.ns += series.duration_ns.get();
-        for (std::size_t i = 0; i < sum.buckets.size(); ++i) sum.buckets[i] += series.buckets[i].get();
+        for (std::size_t i = 0; i < sum.buckets.size(); ++i)
+          sum.buckets[i] += series.buckets[i].get();
       });
     }
     auto requests = family("istio_dns_requests_total", "Total number of DNS requests.");
-    auto upstream = family("istio_dns_upstream_requests_total", "Total number of DNS requests forwarded to upstream.");
-    auto failures = family("istio_dns_upstream_failures_total", "Total number of DNS requests forwarded to upstream that failed.");
-    auto duration = family("istio_dns_upstream_request_duration_seconds", "Total time in seconds Istio takes to get DNS response from upstream.",
+    auto upstream = family("istio_dns_upstream_requests_total",
+                           "Total number of DNS requests forwarded to upstream.");
+    auto failures = family("istio_dns_upstream_failures_total",
+                           "Total number of DNS requests forwarded to upstream that failed.");
+    auto duration = family("istio_dns_upstream_request_duration_seconds",
+                           "Total time in seconds Istio takes to get DNS response from upstream.",
                            MetricType::Histogram);
     for (const auto& [values, sum] : merged) {
       auto label = labels(kDnsLabels, values);
@@ -136,8 +150,10 @@ class Collector final : public prometheus::Collectable {
   }
 
   void collect_loops(std::vector<MetricFamily>& out) const {
-    auto open = family("istio_tcp_sockets_open", "Application connections open now.", MetricType::Gauge);
-    auto gauge = [&](const char* name, const char* help, Count MetricsShard::*member, MetricType type) {
+    auto open =
+        family("istio_tcp_sockets_open", "Application connections open now.", MetricType::Gauge);
+    auto gauge = [&](const char* name, const char* help, Count MetricsShard::* member,
+                     MetricType type) {
       std::uint64_t sum = 0;
       for (const auto& shard : metrics_.shards()) sum += (shard.get()->*member).get();
       auto made = family(name, help, type);
@@ -150,14 +166,18 @@ class Collector final : public prometheus::Collectable {
       add(open, static_cast<double>(sum), {{"reporter", reporter == 0 ? "source" : "destination"}});
     }
     out.push_back(std::move(open));
-    gauge("weft_tunnels_open", "HBONE tunnels to peers open now.", &MetricsShard::tunnels_open, MetricType::Gauge);
-    gauge("weft_tunnels_dialed_total", "HBONE tunnels dialed.", &MetricsShard::tunnels_dialed, MetricType::Counter);
-    gauge("weft_tunnels_failed_total", "HBONE dials that failed.", &MetricsShard::tunnels_failed, MetricType::Counter);
-    gauge("weft_accept_pauses_total", "Times accepting paused because the loop was full.", &MetricsShard::accept_pauses,
+    gauge("weft_tunnels_open", "HBONE tunnels to peers open now.", &MetricsShard::tunnels_open,
+          MetricType::Gauge);
+    gauge("weft_tunnels_dialed_total", "HBONE tunnels dialed.", &MetricsShard::tunnels_dialed,
           MetricType::Counter);
-    gauge("weft_policy_cuts_total", "Live connections reset because policy changed.", &MetricsShard::policy_cuts, MetricType::Counter);
-    gauge("weft_metrics_overflowed_total", "Look-ups of label combinations beyond the maximum.", &MetricsShard::overflowed,
+    gauge("weft_tunnels_failed_total", "HBONE dials that failed.", &MetricsShard::tunnels_failed,
           MetricType::Counter);
+    gauge("weft_accept_pauses_total", "Times accepting paused because the loop was full.",
+          &MetricsShard::accept_pauses, MetricType::Counter);
+    gauge("weft_policy_cuts_total", "Live connections reset because policy changed.",
+          &MetricsShard::policy_cuts, MetricType::Counter);
+    gauge("weft_metrics_overflowed_total", "Look-ups of label combinations beyond the maximum.",
+          &MetricsShard::overflowed, MetricType::Counter);
   }
 
   const Metrics& metrics_;
@@ -166,7 +186,8 @@ class Collector final : public prometheus::Collectable {
 
 }  // namespace
 
-std::shared_ptr<prometheus::Collectable> make_collector(const Metrics& metrics, std::string version) {
+std::shared_ptr<prometheus::Collectable> make_collector(const Metrics& metrics,
+                                                        std::string version) {
   return std::make_shared<Collector>(metrics, std::move(version));
 }
 

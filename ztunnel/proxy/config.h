@@ -1,4 +1,5 @@
-// ProxyConfig: every number and name the data path goes by, read once from the environment by app.cc and then never changed.
+// ProxyConfig: every number and name the data path goes by, read once from the environment by
+// app.cc and then never changed.
 #pragma once
 
 #include <chrono>
@@ -12,32 +13,35 @@
 namespace weft::proxy {
 
 struct ProxyConfig {
-  std::string node;                            // local workloads are looked up with it
+  std::string node;  // local workloads are looked up with it
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string trust_domain = "cluster.local";
   std::string network;
-  SocketAddress dns_upstream;                  // unset port 0: what the cluster does not know is answered SERVFAIL
+  SocketAddress dns_upstream;  // unset port 0: what the cluster does not know is answered SERVFAIL
 
   // Waits. Each ends in an error with a hint, never in a hang.
-  Clock::duration connect_timeout = std::chrono::seconds(10);        // plain TCP to an endpoint
-  Clock::duration hbone_connect_timeout = std::chrono::seconds(5);   // TCP to :15008
-  Clock::duration tls_timeout = std::chrono::seconds(5);             // handshake, preface and SETTINGS
-  Clock::duration answer_timeout = std::chrono::seconds(10);         // CONNECT answer
-  Clock::duration app_connect_timeout = std::chrono::seconds(5);     // inbound: TCP to the application
-  Clock::duration workload_wait = std::chrono::seconds(5);           // for the local pod's own record and certificate
+  Clock::duration connect_timeout = std::chrono::seconds(10);       // plain TCP to an endpoint
+  Clock::duration hbone_connect_timeout = std::chrono::seconds(5);  // TCP to :15008
+  Clock::duration tls_timeout = std::chrono::seconds(5);          // handshake, preface and SETTINGS
+  Clock::duration answer_timeout = std::chrono::seconds(10);      // CONNECT answer
+  Clock::duration app_connect_timeout = std::chrono::seconds(5);  // inbound: TCP to the application
+  Clock::duration workload_wait =
+      std::chrono::seconds(5);  // for the local pod's own record and certificate
   Clock::duration dns_timeout = std::chrono::seconds(5);
-  Clock::duration pod_drain = std::chrono::seconds(5);               // HBONE still accepted after the pod was deleted
-  Clock::duration termination_grace = std::chrono::seconds(25);      // then established connections are reset
-  Clock::duration pool_idle = std::chrono::minutes(5);               // an unused tunnel is released
+  Clock::duration pod_drain =
+      std::chrono::seconds(5);  // HBONE still accepted after the pod was deleted
+  Clock::duration termination_grace =
+      std::chrono::seconds(25);                         // then established connections are reset
+  Clock::duration pool_idle = std::chrono::minutes(5);  // an unused tunnel is released
 
   // Maxima. Beyond each: stop accepting, or refuse the newest.
-  std::size_t connections_max = 32768;         // per loop
-  std::uint32_t pool_streams_max = 100;        // per tunnel; the peer's SETTINGS may say less
-  std::size_t pool_waiters_max = 4096;         // connections waiting for one key's dial
-  std::size_t dns_in_flight_max = 512;         // per pod and loop
+  std::size_t connections_max = 32768;   // per loop
+  std::uint32_t pool_streams_max = 100;  // per tunnel; the peer's SETTINGS may say less
+  std::size_t pool_waiters_max = 4096;   // connections waiting for one key's dial
+  std::size_t dns_in_flight_max = 512;   // per pod and loop
 
-  std::uint64_t seed = 0;                      // of load balancing's dice; 0: from the system
+  std::uint64_t seed = 0;  // of load balancing's dice; 0: from the system
 };
 
 }  // namespace weft::proxy

@@ -15,7 +15,8 @@ constexpr std::size_t kQueryMax = 4096;  // of a datagram to us
 
 }  // namespace
 
-std::optional<Dns::Bytes> Dns::answer(std::span<const std::byte> message, bool tcp, std::optional<dns::Query>& query) {
+std::optional<Dns::Bytes> Dns::answer(std::span<const std::byte> message, bool tcp,
+                                      std::optional<dns::Query>& query) {
   Bytes out;
   if (message.size() < dns::kHeaderBytes) return out;  // not even an id to answer to
   auto parsed = dns::parse_query(message);
@@ -29,7 +30,8 @@ std::optional<Dns::Bytes> Dns::answer(std::span<const std::byte> message, bool t
   const auto snapshot = pod_.snapshot();
   const auto self = pod_.self(*snapshot);
   if (!self) return std::nullopt;
-  auto reply = dns::lookup(*snapshot, *self, pod_.config().cluster_domain, query->name, query->type, pod_.random());
+  auto reply = dns::lookup(*snapshot, *self, pod_.config().cluster_domain, query->name, query->type,
+                           pod_.random());
   if (!reply) return std::nullopt;
   dns::encode_reply(*query, message, *reply, tcp ? dns::kMessageMax : query->reply_limit, out);
   return out;
@@ -38,7 +40,8 @@ std::optional<Dns::Bytes> Dns::answer(std::span<const std::byte> message, bool t
 DnsSeries& Dns::series(const dns::Query& query, bool tcp) {
   const auto self = pod_.self(*pod_.snapshot());
   const std::array<std::string_view, kDnsLabels.size()> values = {
-      dns::type_name(query.type), tcp ? "tcp" : "udp", self ? std::string_view(self->canonical_name) : std::string_view(),
+      dns::type_name(query.type), tcp ? "tcp" : "udp",
+      self ? std::string_view(self->canonical_name) : std::string_view(),
       self ? std::string_view(self->canonical_revision) : std::string_view()};
   return pod_.loop_context.metrics.dns(values);
 }
@@ -48,10 +51,13 @@ void Dns::count(DnsSeries& counts, Clock::time_point started, bool good) {
   const double seconds = std::chrono::duration<double>(took).count();
   counts.upstream_requests.add(1);
   if (!good) counts.upstream_failures.add(1);
-  const auto at = std::ranges::lower_bound(DnsSeries::kBuckets, seconds) - DnsSeries::kBuckets.begin();
-  if (static_cast<std::size_t>(at) < counts.buckets.size()) counts.buckets[static_cast<std::size_t>(at)].add(1);
+  const auto at =
+      std::ranges::lower_bound(DnsSeries::kBuckets, seconds) - DnsSeries::kBuckets.begin();
+  if (static_cast<std::size_t>(at) < counts.buckets.size())
+    counts.buckets[static_cast<std::size_t>(at)].add(1);
   counts.duration_count.add(1);
-  counts.duration_ns.add(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()));
+  counts.duration_ns.add(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(took).count()));
 }
 
 void Dns::serve_udp(Fd fd) {
@@ -83,8 +89,10 @@ io::Spawned Dns::udp(io::Scope& scope, std::shared_ptr<Udp> socket) {
       const auto message = std::span<const std::byte>(buffer).first(*got);
       std::optional<dns::Query> query;
       auto reply = answer(message, false, query);
-      if (!reply && in_flight_ < pod_.config().dns_in_flight_max && pod_.config().dns_upstream.port != 0) {
-        forward_udp(scope, socket, client, Bytes(message.begin(), message.end()), series(*query, false));
+      if (!reply && in_flight_ < pod_.config().dns_in_flight_max &&
+          pod_.config().dns_upstream.port != 0) {
+        forward_udp(scope, socket, client, Bytes(message.begin(), message.end()),
+                    series(*query, false));
         continue;
       }
       if (!reply) dns::encode_error(message, dns::kServFail, reply.emplace());
@@ -95,7 +103,8 @@ io::Spawned Dns::udp(io::Scope& scope, std::shared_ptr<Udp> socket) {
   socket->socket.close();
 }
 
-io::Spawned Dns::forward_udp(io::Scope&, std::shared_ptr<Udp> socket, SocketAddress client, Bytes message, DnsSeries& counts) {
+io::Spawned Dns::forward_udp(io::Scope&, std::shared_ptr<Udp> socket, SocketAddress client,
+                             Bytes message, DnsSeries& counts) {
   ++in_flight_;
   const auto started = pod_.loop().now();
   auto reply = co_await ask_udp(message);
@@ -104,7 +113,8 @@ io::Spawned Dns::forward_udp(io::Scope&, std::shared_ptr<Udp> socket, SocketAddr
   if (socket->closed) co_return;
   Bytes failure;
   if (!reply) dns::encode_error(message, dns::kServFail, failure);
-  (void)pod_.loop_context.sockets.send_to(socket->socket.get(), reply ? *reply : failure, client).has_value();
+  (void)pod_.loop_context.sockets.send_to(socket->socket.get(), reply ? *reply : failure, client)
+      .has_value();
 }
 
 io::Task<Result<io::Socket>> Dns::upstream(bool udp, Deadline deadline) {
@@ -123,7 +133,8 @@ io::Task<Result<io::Socket>> Dns::upstream(bool udp, Deadline deadline) {
   co_return std::move(socket);
 }
 
-// One query at a time per socket, so the id and the bytes travel unchanged; a fresh or kept source port per query.
+// One query at a time per socket, so the id and the bytes travel unchanged; a fresh or kept source
+// port per query.
 io::Task<Result<Dns::Bytes>> Dns::ask_udp(const Bytes& message) {
   auto& loop = pod_.loop();
   const auto deadline = loop.in(pod_.config().dns_timeout);
@@ -137,10 +148,13 @@ io::Task<Result<Dns::Bytes>> Dns::ask_udp(const Bytes& message) {
   while (sent) {
     auto next = co_await io::recv_some(loop, fd, reply, deadline);
     got = next;
-    if (!got || dns::answers(std::span(reply).first(*got), message)) break;  // else: a late answer to somebody before us
+    if (!got || dns::answers(std::span(reply).first(*got), message))
+      break;  // else: a late answer to somebody before us
   }
   asking_.erase(fd);
-  if (!got) co_return std::unexpected(got.error());  // the socket goes: its late answer must not meet the next query
+  if (!got)
+    co_return std::unexpected(
+        got.error());  // the socket goes: its late answer must not meet the next query
   if (idle_.size() < kIdleUpstreams && !pod_.stopping) idle_.push_back(std::move(*socket));
   reply.resize(*got);
   reply.shrink_to_fit();
@@ -161,8 +175,10 @@ io::Spawned Dns::tcp(io::Scope&, io::Socket client) {
       auto relayed = co_await ask_tcp(*message);
       count(series(*query, true), started, relayed.has_value());
       reply.emplace();
-      if (relayed) *reply = std::move(*relayed);
-      else dns::encode_error(*message, dns::kServFail, *reply);
+      if (relayed)
+        *reply = std::move(*relayed);
+      else
+        dns::encode_error(*message, dns::kServFail, *reply);
     }
     if (reply->empty()) break;
     auto sent = co_await write_framed(client.get(), *reply, loop.in(kTcpIdle));

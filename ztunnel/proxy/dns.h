@@ -1,6 +1,7 @@
 // Dns: one pod's answers on 15053, UDP and TCP, on one loop. Loop thread.
-// A and AAAA of what the mesh knows come from the snapshot; everything else is relayed byte for byte to the cluster's DNS from a
-// socket in the pod's netns, and the answer byte for byte back. Source: ambient-protocol facts §5.5.
+// A and AAAA of what the mesh knows come from the snapshot; everything else is relayed byte for
+// byte to the cluster's DNS from a socket in the pod's netns, and the answer byte for byte back.
+// Source: ambient-protocol facts §5.5.
 #pragma once
 
 #include <cstddef>
@@ -18,15 +19,18 @@ namespace weft::proxy {
 
 class Dns final : public Server {
  public:
-  static constexpr std::size_t kIdleUpstreams = 8;                  // UDP sockets to the cluster's DNS kept for the next query
-  static constexpr std::size_t kBatch = 32;                         // datagrams answered before others get their turn
+  static constexpr std::size_t kIdleUpstreams =
+      8;  // UDP sockets to the cluster's DNS kept for the next query
+  static constexpr std::size_t kBatch = 32;  // datagrams answered before others get their turn
   static constexpr std::chrono::seconds kTcpIdle{10};
 
   explicit Dns(PodContext& pod) : pod_(pod) {}
 
   // Answers datagrams of `fd` until close().
   void serve_udp(Fd fd);
-  void serve(io::Socket client) override { tcp(pod_.scope, std::move(client)); }  // a TCP connection
+  void serve(io::Socket client) override {
+    tcp(pod_.scope, std::move(client));
+  }  // a TCP connection
   // Also to replace the UDP sockets. Queries under way are dropped.
   void close();
 
@@ -37,12 +41,15 @@ class Dns final : public Server {
     bool closed = false;
   };
 
-  // The reply if it is ours to give; nullopt: ask upstream. `query` is what was parsed, if it could be.
-  std::optional<Bytes> answer(std::span<const std::byte> message, bool tcp, std::optional<dns::Query>& query);
+  // The reply if it is ours to give; nullopt: ask upstream. `query` is what was parsed, if it could
+  // be.
+  std::optional<Bytes> answer(std::span<const std::byte> message, bool tcp,
+                              std::optional<dns::Query>& query);
   DnsSeries& series(const dns::Query& query, bool tcp);
 
   io::Spawned udp(io::Scope& scope, std::shared_ptr<Udp> socket);
-  io::Spawned forward_udp(io::Scope& scope, std::shared_ptr<Udp> socket, SocketAddress client, Bytes message, DnsSeries& counts);
+  io::Spawned forward_udp(io::Scope& scope, std::shared_ptr<Udp> socket, SocketAddress client,
+                          Bytes message, DnsSeries& counts);
   io::Task<Result<Bytes>> ask_udp(const Bytes& message);
   io::Task<Result<io::Socket>> upstream(bool udp, Deadline deadline);
   io::Spawned tcp(io::Scope& scope, io::Socket client);
@@ -53,8 +60,8 @@ class Dns final : public Server {
 
   PodContext& pod_;
   std::vector<std::shared_ptr<Udp>> udp_;
-  std::vector<io::Socket> idle_;   // connected to the upstream, nothing pending
-  std::set<int> asking_;           // upstream sockets with a query under way
+  std::vector<io::Socket> idle_;  // connected to the upstream, nothing pending
+  std::set<int> asking_;          // upstream sockets with a query under way
   std::size_t in_flight_ = 0;
 };
 

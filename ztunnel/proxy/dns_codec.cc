@@ -7,16 +7,20 @@ namespace weft::proxy::dns {
 namespace {
 
 constexpr std::size_t kLabelMax = 63, kNameMax = 255;
-constexpr std::uint16_t kResponse = 0x8000, kAuthoritative = 0x0400, kTruncated = 0x0200, kRecursionDesired = 0x0100,
-                        kRecursionAvailable = 0x0080, kCheckingDisabled = 0x0010;
+constexpr std::uint16_t kResponse = 0x8000, kAuthoritative = 0x0400, kTruncated = 0x0200,
+                        kRecursionDesired = 0x0100, kRecursionAvailable = 0x0080,
+                        kCheckingDisabled = 0x0010;
 
-std::uint8_t u8(std::span<const std::byte> from, std::size_t at) { return static_cast<std::uint8_t>(from[at]); }
+std::uint8_t u8(std::span<const std::byte> from, std::size_t at) {
+  return static_cast<std::uint8_t>(from[at]);
+}
 std::uint16_t u16(std::span<const std::byte> from, std::size_t at) {
   return static_cast<std::uint16_t>(u8(from, at) << 8 | u8(from, at + 1));
 }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool is_host_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '*' || c == '/';
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '*' ||
+         c == '/';
 }
 
 // Skips a name, compressed or not; returns the place after it, or 0.
@@ -31,8 +35,10 @@ std::size_t skip_name(std::span<const std::byte> message, std::size_t at) {
   return 0;
 }
 
-// The question's name: no compression. Returns the place after it, or 0. `printable` is cleared for bytes outside host names.
-std::size_t read_name(std::span<const std::byte> message, std::size_t at, std::string& name, bool& printable) {
+// The question's name: no compression. Returns the place after it, or 0. `printable` is cleared for
+// bytes outside host names.
+std::size_t read_name(std::span<const std::byte> message, std::size_t at, std::string& name,
+                      bool& printable) {
   const std::size_t start = at;
   for (;;) {
     if (at >= message.size()) return 0;
@@ -144,10 +150,11 @@ Result<Query> parse_query(std::span<const std::byte> message) {
   return query;
 }
 
-void encode_reply(const Query& query, std::span<const std::byte> message, const Reply& reply, std::size_t limit,
-                  std::vector<std::byte>& out) {
+void encode_reply(const Query& query, std::span<const std::byte> message, const Reply& reply,
+                  std::size_t limit, std::vector<std::byte>& out) {
   Writer writer(out);
-  std::uint16_t flags = kResponse | kRecursionAvailable | static_cast<std::uint16_t>(query.opcode << 11) | reply.rcode;
+  std::uint16_t flags = kResponse | kRecursionAvailable |
+                        static_cast<std::uint16_t>(query.opcode << 11) | reply.rcode;
   if (reply.authoritative) flags |= kAuthoritative;
   if (query.recursion_desired) flags |= kRecursionDesired;
   if (query.checking_disabled) flags |= kCheckingDisabled;
@@ -195,7 +202,8 @@ void encode_reply(const Query& query, std::span<const std::byte> message, const 
   writer.patch(6, records);
 }
 
-void encode_error(std::span<const std::byte> message, std::uint8_t rcode, std::vector<std::byte>& out) {
+void encode_error(std::span<const std::byte> message, std::uint8_t rcode,
+                  std::vector<std::byte>& out) {
   Writer writer(out);
   writer.u16(u16(message, 0));
   writer.u16(static_cast<std::uint16_t>(kResponse | (u16(message, 2) & 0x7900) | rcode));
@@ -211,25 +219,41 @@ bool answers(std::span<const std::byte> reply, std::span<const std::byte> query)
   bool printable = true;
   const std::size_t asked_end = read_name(query, kHeaderBytes, asked, printable);
   const std::size_t echoed_end = read_name(reply, kHeaderBytes, echoed, printable);
-  if (asked_end == 0 || echoed_end == 0 || asked_end + 4 > query.size() || echoed_end + 4 > reply.size()) return false;
-  return asked == echoed && std::memcmp(query.data() + asked_end, reply.data() + echoed_end, 4) == 0;
+  if (asked_end == 0 || echoed_end == 0 || asked_end + 4 > query.size() ||
+      echoed_end + 4 > reply.size())
+    return false;
+  return asked == echoed &&
+         std::memcmp(query.data() + asked_end, reply.data() + echoed_end, 4) == 0;
 }
 
 std::string_view type_name(std::uint16_t type) {
   switch (type) {
-    case kTypeA: return "A";
-    case 2: return "NS";
-    case kTypeCname: return "CNAME";
-    case 6: return "SOA";
-    case 12: return "PTR";
-    case 15: return "MX";
-    case 16: return "TXT";
-    case kTypeAaaa: return "AAAA";
-    case 33: return "SRV";
-    case 64: return "SVCB";
-    case 65: return "HTTPS";
-    case 255: return "ANY";
-    default: return "other";
+    case kTypeA:
+      return "A";
+    case 2:
+      return "NS";
+    case kTypeCname:
+      return "CNAME";
+    case 6:
+      return "SOA";
+    case 12:
+      return "PTR";
+    case 15:
+      return "MX";
+    case 16:
+      return "TXT";
+    case kTypeAaaa:
+      return "AAAA";
+    case 33:
+      return "SRV";
+    case 64:
+      return "SVCB";
+    case 65:
+      return "HTTPS";
+    case 255:
+      return "ANY";
+    default:
+      return "other";
   }
 }
 

@@ -20,25 +20,30 @@ std::string_view strip(std::string_view name, std::string_view suffix) {
   return name;
 }
 
-mesh::ServicePtr wildcard(const mesh::Snapshot& snapshot, std::string_view name, std::string_view ns) {
+mesh::ServicePtr wildcard(const mesh::Snapshot& snapshot, std::string_view name,
+                          std::string_view ns) {
   for (auto dot = name.find('.'); dot != std::string_view::npos; dot = name.find('.', dot + 1)) {
-    if (auto found = snapshot.service_by_hostname("*" + std::string(name.substr(dot)), ns)) return found;
+    if (auto found = snapshot.service_by_hostname("*" + std::string(name.substr(dot)), ns))
+      return found;
   }
   return nullptr;
 }
 
 // Exact, then what is left without the search path, then wildcards of each, most specific first.
-Match find(const mesh::Snapshot& snapshot, std::string_view name, std::string_view ns, std::string_view domain) {
+Match find(const mesh::Snapshot& snapshot, std::string_view name, std::string_view ns,
+           std::string_view domain) {
   const std::string svc = "svc." + std::string(domain);
   const std::string own = std::string(ns) + "." + svc;
   const std::string_view names[] = {name, strip(name, own), strip(name, svc), strip(name, domain)};
   for (const auto& each : names) {
     if (each.empty()) continue;
-    if (auto found = snapshot.service_by_hostname(each, ns)) return {std::move(found), each.size() != name.size()};
+    if (auto found = snapshot.service_by_hostname(each, ns))
+      return {std::move(found), each.size() != name.size()};
   }
   for (const auto& each : names) {
     if (each.empty()) continue;
-    if (auto found = wildcard(snapshot, each, ns)) return {std::move(found), each.size() != name.size()};
+    if (auto found = wildcard(snapshot, each, ns))
+      return {std::move(found), each.size() != name.size()};
   }
   return {};
 }
@@ -49,15 +54,18 @@ bool wanted(const mesh::Service& service, const IpAddress& ip, std::uint16_t typ
 }
 
 void shuffle(std::vector<IpAddress>& addresses, const mesh::Random& random) {
-  for (std::size_t left = addresses.size(); left > 1; --left) std::swap(addresses[left - 1], addresses[random(left)]);
+  for (std::size_t left = addresses.size(); left > 1; --left)
+    std::swap(addresses[left - 1], addresses[random(left)]);
 }
 
 bool usable(const mesh::Service& service, const mesh::Workload& workload) {
   return workload.healthy || service.load_balancing.allow_unhealthy;
 }
 
-// Headless: the endpoints' own addresses; nullopt without any (then the cluster's DNS knows what to say).
-std::optional<Reply> headless(const mesh::Snapshot& snapshot, const mesh::Service& service, std::string_view pod, std::uint16_t type,
+// Headless: the endpoints' own addresses; nullopt without any (then the cluster's DNS knows what to
+// say).
+std::optional<Reply> headless(const mesh::Snapshot& snapshot, const mesh::Service& service,
+                              std::string_view pod, std::uint16_t type,
                               const mesh::Random& random) {
   Reply reply{.authoritative = true};
   bool any = false;
@@ -76,8 +84,9 @@ std::optional<Reply> headless(const mesh::Snapshot& snapshot, const mesh::Servic
 
 }  // namespace
 
-std::optional<Reply> lookup(const mesh::Snapshot& snapshot, const mesh::Workload& client, std::string_view cluster_domain,
-                            std::string_view name, std::uint16_t type, const mesh::Random& random) {
+std::optional<Reply> lookup(const mesh::Snapshot& snapshot, const mesh::Workload& client,
+                            std::string_view cluster_domain, std::string_view name,
+                            std::uint16_t type, const mesh::Random& random) {
   if (name.empty() || (type != kTypeA && type != kTypeAaaa)) return std::nullopt;
   const std::string suffix = ".svc." + std::string(cluster_domain);
   if (auto [service, stripped] = find(snapshot, name, client.ns, cluster_domain); service) {
@@ -95,7 +104,8 @@ std::optional<Reply> lookup(const mesh::Snapshot& snapshot, const mesh::Workload
     } else if (service->hostname.ends_with(suffix)) {
       reply = headless(snapshot, *service, {}, type, random);
     }
-    if (reply && stripped) reply->canonical = service->hostname.starts_with("*.") ? std::string() : service->hostname;
+    if (reply && stripped)
+      reply->canonical = service->hostname.starts_with("*.") ? std::string() : service->hostname;
     return reply;
   }
   // <pod>.<headless service>.<ns>.svc.<domain>

@@ -2,19 +2,25 @@
 
 namespace weft::proxy {
 
-void finish(ConnectionRecord& record, Clock::time_point now, const Relayed& relayed, const Live& live) {
+void finish(ConnectionRecord& record, Clock::time_point now, const Relayed& relayed,
+            const Live& live) {
   if (live.denied) return record.finish_denied(now, *live.verdict);
   switch (relayed.end) {
-    case RelayEnd::kClean: return record.finish_ok(now);
-    case RelayEnd::kStopped: return record.finish_error(now, Outcome::kOk, relayed.error, "the pod or its proxy was stopped");
+    case RelayEnd::kClean:
+      return record.finish_ok(now);
+    case RelayEnd::kStopped:
+      return record.finish_error(now, Outcome::kOk, relayed.error,
+                                 "the pod or its proxy was stopped");
     case RelayEnd::kNear:
-    case RelayEnd::kFar: return record.finish_error(now, Outcome::kOk, relayed.error);
+    case RelayEnd::kFar:
+      return record.finish_error(now, Outcome::kOk, relayed.error);
   }
 }
 
 std::string explain(const Refusal& why) {
   std::string text = why.hint;
-  if (!why.detail.empty()) text += (text.empty() ? "" : " (") + why.detail + (text.empty() ? "" : ")");
+  if (!why.detail.empty())
+    text += (text.empty() ? "" : " (") + why.detail + (text.empty() ? "" : ")");
   return text;
 }
 

@@ -13,8 +13,10 @@
 
 namespace weft::proxy {
 
-// The one call after relay(). A connection that policy cut is a denial, one that was stopped or reset ends with an error text.
-void finish(ConnectionRecord& record, Clock::time_point now, const Relayed& relayed, const Live& live);
+// The one call after relay(). A connection that policy cut is a denial, one that was stopped or
+// reset ends with an error text.
+void finish(ConnectionRecord& record, Clock::time_point now, const Relayed& relayed,
+            const Live& live);
 
 // Hint and detail as one line.
 std::string explain(const Refusal& why);

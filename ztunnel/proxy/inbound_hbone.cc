@@ -17,12 +17,14 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
     std::string detail;
     auto shaken = co_await shake_hands(std::move(socket), live, *peer, detail);
     if (!shaken) {
-      ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kInbound, loop.now());
+      ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
+                              Direction::kInbound, loop.now());
       record.source = peer->client;
       record.destination = peer->local;
       record.destination_workload = pod_.self(*pod_.snapshot());
       const bool identity = shaken.error().code == Code::kIdentityMismatch;
-      record.finish_error(loop.now(), identity ? Outcome::kIdentity : Outcome::kTlsFailure, shaken.error(), detail);
+      record.finish_error(loop.now(), identity ? Outcome::kIdentity : Outcome::kTlsFailure,
+                          shaken.error(), detail);
       co_return;
     }
   }
@@ -42,7 +44,8 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
   tunnels_.erase(tunnel);
 }
 
-io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, Peer& peer, std::string& detail) {
+io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, Peer& peer,
+                                                 std::string& detail) {
   auto& context = pod_.loop_context;
   auto client = context.sockets.peer(socket.get());
   if (!client) co_return std::unexpected(client.error());
@@ -54,7 +57,8 @@ io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, 
   if (!self) co_return std::unexpected(self.error());
   auto credentials = context.certificates.peek((*self)->identity());
   if (!credentials) {
-    auto fetched = co_await context.certificates.get(context.loop, (*self)->identity(), context.loop.in(context.config.workload_wait));
+    auto fetched = co_await context.certificates.get(context.loop, (*self)->identity(),
+                                                     context.loop.in(context.config.workload_wait));
     if (!fetched) {
       detail = "no certificate for this workload: is the control plane reachable?";
       co_return std::unexpected(fetched.error());
@@ -62,8 +66,9 @@ io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, 
     credentials = std::move(*fetched);
   }
   live.waits_on = socket.get();
-  auto tunnel = co_await hbone::ServerTunnel::accept(pod_.scope, context.loop, socket.release(), std::move(credentials),
-                                                     context.loop.in(context.config.tls_timeout), &detail);
+  auto tunnel = co_await hbone::ServerTunnel::accept(
+      pod_.scope, context.loop, socket.release(), std::move(credentials),
+      context.loop.in(context.config.tls_timeout), &detail);
   live.waits_on = -1;
   if (!tunnel) co_return std::unexpected(tunnel.error());
   peer.tunnel = std::move(*tunnel);
@@ -71,10 +76,12 @@ io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, 
   co_return Result<void>();
 }
 
-io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incoming, std::shared_ptr<const Peer> peer) {
+io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incoming,
+                                        std::shared_ptr<const Peer> peer) {
   auto& loop = pod_.loop();
   Live live(pod_);
-  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kInbound, loop.now());
+  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
+                          Direction::kInbound, loop.now());
   io::Socket app;
   hbone::Stream stream;
   {
@@ -90,12 +97,14 @@ io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incomi
     incoming = hbone::IncomingStream();
   }
   record.established();
-  auto relayed = co_await relay(loop, app, stream, record.server_to_client, record.client_to_server, live.stop);
+  auto relayed = co_await relay(loop, app, stream, record.server_to_client, record.client_to_server,
+                                live.stop);
   finish(record, loop.now(), relayed, live);
 }
 
 // Everything between the head and the 200. On failure the error's code says the status.
-io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live, ConnectionRecord& record,
+io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming, const Peer& peer,
+                                                 Live& live, ConnectionRecord& record,
                                                  std::string& baggage) {
   const auto& request = incoming.request();
   record.source = peer.client;
@@ -106,9 +115,11 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   const auto self = pod_.self(*snapshot);
   if (!self) co_return fail(Code::kUnreachable, "local workload");
   record.destination_workload = self;
-  // A source address whose workload is somebody else than the proven identity tells nothing about the source.
+  // A source address whose workload is somebody else than the proven identity tells nothing about
+  // the source.
   record.source_workload = snapshot->workload_by_ip(peer.client.ip);
-  if (record.source_workload && record.source_workload->identity() != *peer.identity) record.source_workload = nullptr;
+  if (record.source_workload && record.source_workload->identity() != *peer.identity)
+    record.source_workload = nullptr;
 
   const auto authority = hbone::Authority::parse(request.authority);
   if (!authority) co_return fail(Code::kMalformed, "authority");

@@ -1,6 +1,7 @@
-// InboundHbone: tunnels that peers open to podIP:15008, and the CONNECT streams in them. Loop thread.
-// TLS with the pod's credentials → authority must be this pod → policy (401) → the application at podIP:port from a loopback source,
-// seeing the client's address (503) → 200 → relay. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
+// InboundHbone: tunnels that peers open to podIP:15008, and the CONNECT streams in them. Loop
+// thread. TLS with the pod's credentials → authority must be this pod → policy (401) → the
+// application at podIP:port from a loopback source, seeing the client's address (503) → 200 →
+// relay. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
 #pragma once
 
 #include <memory>
@@ -31,9 +32,12 @@ class InboundHbone final : public Server {
   };
 
   io::Spawned handle(io::Scope& scope, io::Socket socket);
-  io::Task<Result<void>> shake_hands(io::Socket socket, Live& live, Peer& peer, std::string& detail);
-  io::Spawned handle_stream(io::Scope& scope, hbone::IncomingStream incoming, std::shared_ptr<const Peer> peer);
-  io::Task<Result<io::Socket>> admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live, ConnectionRecord& record, std::string& baggage);
+  io::Task<Result<void>> shake_hands(io::Socket socket, Live& live, Peer& peer,
+                                     std::string& detail);
+  io::Spawned handle_stream(io::Scope& scope, hbone::IncomingStream incoming,
+                            std::shared_ptr<const Peer> peer);
+  io::Task<Result<io::Socket>> admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live,
+                                     ConnectionRecord& record, std::string& baggage);
 
   PodContext& pod_;
   std::set<std::shared_ptr<hbone::ServerTunnel>> tunnels_;

@@ -10,7 +10,8 @@ namespace weft::proxy {
 io::Spawned InboundPlain::handle(io::Scope&, io::Socket client) {
   auto& loop = pod_.loop();
   Live live(pod_);
-  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kInbound, loop.now());
+  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
+                          Direction::kInbound, loop.now());
   auto app = co_await admit(client.get(), live, record);
   if (!app) {
     client.reset();
@@ -18,7 +19,8 @@ io::Spawned InboundPlain::handle(io::Scope&, io::Socket client) {
     co_return;
   }
   record.established();
-  auto relayed = co_await relay(loop, client, *app, record.client_to_server, record.server_to_client, live.stop);
+  auto relayed = co_await relay(loop, client, *app, record.client_to_server,
+                                record.server_to_client, live.stop);
   finish(record, loop.now(), relayed, live);
 }
 
@@ -36,8 +38,10 @@ io::Task<Result<io::Socket>> InboundPlain::admit(int client, Live& live, Connect
   const auto snapshot = pod_.snapshot();
   record.source_workload = snapshot->workload_by_ip(peer->ip);
   record.service = guess_service(*snapshot, **self, local->port, {});
-  if (!pod_.owns(self->get(), local->ip)) co_return fail(Code::kMalformed, "destination is not this pod");
-  if (mesh::is_in_pod_port(local->port)) co_return fail(Code::kUnreachable, "port of the proxy itself");
+  if (!pod_.owns(self->get(), local->ip))
+    co_return fail(Code::kMalformed, "destination is not this pod");
+  if (mesh::is_in_pod_port(local->port))
+    co_return fail(Code::kUnreachable, "port of the proxy itself");
   live.attributes = {peer->ip, local->ip, local->port, nullptr};
   auto delivered = co_await deliver(pod_, **self, *peer, *local, live);
   co_return delivered;

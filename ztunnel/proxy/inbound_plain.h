@@ -1,6 +1,6 @@
 // InboundPlain: what arrived at the pod's address without a tunnel, steered to 15006. Loop thread.
-// The socket's own address is the original destination. No identity; policy decides (STRICT is a DENY policy); a denial is a RST.
-// Source: ambient-protocol facts §5.3, §3.3.
+// The socket's own address is the original destination. No identity; policy decides (STRICT is a
+// DENY policy); a denial is a RST. Source: ambient-protocol facts §5.3, §3.3.
 #pragma once
 
 #include "ztunnel/proxy/inbound.h"

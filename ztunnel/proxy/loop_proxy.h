@@ -1,5 +1,6 @@
-// LoopProxy: the data path of one loop: every pod's listeners, tunnels and live connections, under one snapshot.
-// app.cc makes one per loop; its PodListener hands pods on with loop.post(). Everything runs on the loop's thread.
+// LoopProxy: the data path of one loop: every pod's listeners, tunnels and live connections, under
+// one snapshot. app.cc makes one per loop; its PodListener hands pods on with loop.post().
+// Everything runs on the loop's thread.
 #pragma once
 
 #include <cstddef>
@@ -31,34 +32,38 @@ class Sockets;
 struct LoopContext {
   io::Loop& loop;
   const ProxyConfig& config;
-  state::SnapshotRef& snapshot;          // this loop's
+  state::SnapshotRef& snapshot;  // this loop's
   ca::CertificateSource& certificates;
-  pods::SocketSource& socket_source;     // this loop's
-  Sockets& sockets;                      // Sockets::system(); SimLoop has its own
-  MetricsShard& metrics;                 // Metrics::add_shard(), one a loop
-  AccessLog& access_log;                 // shared by all loops
-  state::Lookup* lookup = nullptr;       // set with XDS_ON_DEMAND
-  std::size_t connections = 0;           // live, all pods; kept by the connections themselves
+  pods::SocketSource& socket_source;  // this loop's
+  Sockets& sockets;                   // Sockets::kernel(); SimLoop has its own
+  MetricsShard& metrics;              // Metrics::add_shard(), one a loop
+  AccessLog& access_log;              // shared by all loops
+  state::Lookup* lookup = nullptr;    // set with XDS_ON_DEMAND
+  std::size_t connections = 0;        // live, all pods; kept by the connections themselves
 };
 
 class LoopProxy {
  public:
-  // Watches `context.snapshot`: live inbound connections that a new snapshot denies are reset within that turn.
+  // Watches `context.snapshot`: live inbound connections that a new snapshot denies are reset
+  // within that turn.
   explicit LoopProxy(LoopContext context);
   // REQUIRES: stop() returned, or no pod was ever added.
   ~LoopProxy();
   LoopProxy(const LoopProxy&) = delete;
   LoopProxy& operator=(const LoopProxy&) = delete;
 
-  // Starts to serve. For a uid that is there already the new listeners replace the old ones and live connections go on.
+  // Starts to serve. For a uid that is there already the new listeners replace the old ones and
+  // live connections go on.
   void add_pod(pods::Pod pod, pods::LoopSockets sockets);
-  // The pod left: outbound and plaintext close at once, HBONE is accepted `pod_drain` longer, established connections keep until
-  // they end or `termination_grace` is over. Unknown uids are ignored.
+  // The pod left: outbound and plaintext close at once, HBONE is accepted `pod_drain` longer,
+  // established connections keep until they end or `termination_grace` is over. Unknown uids are
+  // ignored.
   void remove_pod(std::string_view uid);
 
   // The process is to end: no new connection is accepted, peers get GOAWAY; established ones go on.
   void drain();
-  // drain(), then waits for connections at most until `deadline`, resets what is left and joins everything.
+  // drain(), then waits for connections at most until `deadline`, resets what is left and joins
+  // everything.
   io::Task<void> stop(Deadline deadline);
 
   std::size_t pods() const { return pods_.size(); }

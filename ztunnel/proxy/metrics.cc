@@ -37,12 +37,14 @@ Series& MetricsShard::find(Family<Series>& family, std::span<const std::string_v
     // An absent value is written "unknown", so that no key part is empty.
     scratch_ += value.empty() ? std::string_view("unknown") : value;
   }
-  if (auto known = family.by_key.find(scratch_); known != family.by_key.end()) return *known->second;
+  if (auto known = family.by_key.find(scratch_); known != family.by_key.end())
+    return *known->second;
   if (family.by_key.size() >= kSeriesMax) {
     overflowed.add(1);
     scratch_ = "unknown";
     for (std::size_t i = 1; i < family.label_count; ++i) (scratch_ += kSeparator) += "unknown";
-    if (auto known = family.by_key.find(scratch_); known != family.by_key.end()) return *known->second;
+    if (auto known = family.by_key.find(scratch_); known != family.by_key.end())
+      return *known->second;
   }
   auto series = std::make_unique<Series>();
   Series& made = *series;
@@ -51,9 +53,13 @@ Series& MetricsShard::find(Family<Series>& family, std::span<const std::string_v
   return made;
 }
 
-TrafficSeries& MetricsShard::traffic(std::span<const std::string_view> values) { return find(traffic_, values); }
+TrafficSeries& MetricsShard::traffic(std::span<const std::string_view> values) {
+  return find(traffic_, values);
+}
 
-DnsSeries& MetricsShard::dns(std::span<const std::string_view> values) { return find(dns_, values); }
+DnsSeries& MetricsShard::dns(std::span<const std::string_view> values) {
+  return find(dns_, values);
+}
 
 void MetricsShard::visit_traffic(const TrafficVisitor& visitor) const {
   std::lock_guard lock(shape_);
@@ -65,6 +71,8 @@ void MetricsShard::visit_dns(const DnsVisitor& visitor) const {
   visit(dns_, visitor);
 }
 
-MetricsShard& Metrics::add_shard() { return *shards_.emplace_back(std::make_unique<MetricsShard>()); }
+MetricsShard& Metrics::add_shard() {
+  return *shards_.emplace_back(std::make_unique<MetricsShard>());
+}
 
 }  // namespace weft::proxy

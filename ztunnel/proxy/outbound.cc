@@ -36,12 +36,18 @@ void describe_route(const mesh::Route& route, ConnectionRecord& record) {
 
 const char* hint_of(const Error& error) {
   switch (error.code) {
-    case Code::kDenied: return "a connection to the proxy itself";
-    case Code::kUnsupported: return "the destination is on another network";
-    case Code::kUnreachable: return "no endpoint of that service is ready";
-    case Code::kTimedOut: return "the control plane has not told of this pod: is it reachable?";
-    case Code::kNotFound: return "nobody knows where the application wanted to go: it connected to 15001 itself";
-    default: return "";
+    case Code::kDenied:
+      return "a connection to the proxy itself";
+    case Code::kUnsupported:
+      return "the destination is on another network";
+    case Code::kUnreachable:
+      return "no endpoint of that service is ready";
+    case Code::kTimedOut:
+      return "the control plane has not told of this pod: is it reachable?";
+    case Code::kNotFound:
+      return "nobody knows where the application wanted to go: it connected to 15001 itself";
+    default:
+      return "";
   }
 }
 
@@ -50,7 +56,8 @@ const char* hint_of(const Error& error) {
 io::Spawned Outbound::handle(io::Scope&, io::Socket app) {
   auto& loop = pod_.loop();
   Live live(pod_);
-  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log, Direction::kOutbound, loop.now());
+  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
+                          Direction::kOutbound, loop.now());
   Upstream upstream;
   {
     Refusal why;
@@ -65,16 +72,19 @@ io::Spawned Outbound::handle(io::Scope&, io::Socket app) {
   record.established();
   Relayed relayed;
   if (upstream.stream) {
-    auto done = co_await relay(loop, app, upstream.stream, record.client_to_server, record.server_to_client, live.stop);
+    auto done = co_await relay(loop, app, upstream.stream, record.client_to_server,
+                               record.server_to_client, live.stop);
     relayed = std::move(done);
   } else {
-    auto done = co_await relay(loop, app, upstream.socket, record.client_to_server, record.server_to_client, live.stop);
+    auto done = co_await relay(loop, app, upstream.socket, record.client_to_server,
+                               record.server_to_client, live.stop);
     relayed = std::move(done);
   }
   finish(record, loop.now(), relayed, live);
 }
 
-io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, ConnectionRecord& record, Refusal& why) {
+io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, ConnectionRecord& record,
+                                                     Refusal& why) {
   auto& context = pod_.loop_context;
   const auto fault = [&why](const Error& error) {
     why.error = error;
@@ -94,8 +104,9 @@ io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, Connec
     if (ip.is_v4() == original->ip.is_v4()) record.source.ip = ip;
   }
   if (context.lookup != nullptr) {
-    auto fetched = co_await context.lookup->fetch(context.loop, me.network + "/" + original->ip.str(),
-                                                  context.loop.in(context.config.workload_wait));
+    auto fetched =
+        co_await context.lookup->fetch(context.loop, me.network + "/" + original->ip.str(),
+                                       context.loop.in(context.config.workload_wait));
     if (!fetched) co_return fault(fetched.error());
   }
   const auto snapshot = pod_.snapshot();
@@ -107,20 +118,24 @@ io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, Connec
     describe_route(*route, record);
     auto dialed = co_await dial(me, *route, live, record, why);
     if (dialed) co_return dialed;
-    const bool another = route->service && route->workload && !route->via_waypoint && why.dial_failed && !live.stop.is_set();
+    const bool another = route->service && route->workload && !route->via_waypoint &&
+                         why.dial_failed && !live.stop.is_set();
     if (!another || endpoint == kEndpointsMax) co_return std::unexpected(dialed.error());
     tried.push_back(route->workload->uid);
-    auto next = mesh::choose_endpoint(*snapshot, *route->service, route->service_port, me, original->ip.is_v6(), tried, pod_.random());
+    auto next = mesh::choose_endpoint(*snapshot, *route->service, route->service_port, me,
+                                      original->ip.is_v6(), tried, pod_.random());
     if (!next || next->workload->network != me.network) co_return std::unexpected(dialed.error());
     retarget(*route, std::move(*next));
   }
 }
 
-io::Task<Result<Outbound::Upstream>> Outbound::dial(const mesh::Workload& self, const mesh::Route& route, Live& live,
+io::Task<Result<Outbound::Upstream>> Outbound::dial(const mesh::Workload& self,
+                                                    const mesh::Route& route, Live& live,
                                                     ConnectionRecord& record, Refusal& why) {
   Upstream upstream;
   if (route.kind == mesh::Route::Kind::kPassthrough) {
-    auto socket = co_await connect_from_pod(pod_, route.address, live, pod_.loop().in(pod_.config().connect_timeout));
+    auto socket = co_await connect_from_pod(pod_, route.address, live,
+                                            pod_.loop().in(pod_.config().connect_timeout));
     if (!socket) {
       why = Refusal{.outcome = Outcome::kConnect, .error = socket.error(), .dial_failed = true};
       co_return std::unexpected(socket.error());
@@ -128,7 +143,8 @@ io::Task<Result<Outbound::Upstream>> Outbound::dial(const mesh::Workload& self, 
     upstream.socket = std::move(*socket);
     co_return std::move(upstream);
   }
-  auto stream = co_await pool_.open(self.identity(), TunnelKey{route.tunnel, route.expected}, connect_request(self, route, record), why);
+  auto stream = co_await pool_.open(self.identity(), TunnelKey{route.tunnel, route.expected},
+                                    connect_request(self, route, record), why);
   // A refusal by policy came from a peer that proved itself, too.
   if (stream || why.outcome == Outcome::kDenied) record.mutual_tls = true;
   if (!stream) co_return std::unexpected(stream.error());
@@ -136,11 +152,15 @@ io::Task<Result<Outbound::Upstream>> Outbound::dial(const mesh::Workload& self, 
   co_return std::move(upstream);
 }
 
-hbone::ConnectRequest Outbound::connect_request(const mesh::Workload& self, const mesh::Route& route, const ConnectionRecord& record) {
+hbone::ConnectRequest Outbound::connect_request(const mesh::Workload& self,
+                                                const mesh::Route& route,
+                                                const ConnectionRecord& record) {
   hbone::ConnectRequest request;
   request.authority = route.authority;
   request.baggage = hbone::format_baggage(baggage_of(self));
-  request.forwarded = hbone::format_forwarded(record.source, route.service ? std::string_view(route.service->hostname) : std::string_view());
+  request.forwarded = hbone::format_forwarded(
+      record.source,
+      route.service ? std::string_view(route.service->hostname) : std::string_view());
   request.traceparent = hbone::make_traceparent(pod_.chance(), pod_.chance(), pod_.chance());
   return request;
 }

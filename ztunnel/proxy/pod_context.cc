@@ -9,7 +9,8 @@
 namespace weft::proxy {
 namespace {
 
-constexpr std::chrono::milliseconds kFullPause{20};  // between looks at a full loop, or after accept() ran out of something
+constexpr std::chrono::milliseconds kFullPause{
+    20};  // between looks at a full loop, or after accept() ran out of something
 
 }  // namespace
 
@@ -33,7 +34,11 @@ void Live::cut() {
 }
 
 PodContext::PodContext(LoopContext& loop_context, pods::Pod pod)
-    : loop_context(loop_context), pod(std::move(pod)), snapshot_changed(loop_context.loop), quiet(loop_context.loop), engine_(loop_context.config.seed != 0 ? loop_context.config.seed : std::random_device()()) {
+    : loop_context(loop_context),
+      pod(std::move(pod)),
+      snapshot_changed(loop_context.loop),
+      quiet(loop_context.loop),
+      engine_(loop_context.config.seed != 0 ? loop_context.config.seed : std::random_device()()) {
   quiet.set();
   random_ = [this](std::uint64_t bound) { return bound == 0 ? 0 : engine_() % bound; };
 }
@@ -91,7 +96,8 @@ void Listener::close() {
   if (shared_->socket.valid()) loop_.cancel(shared_->socket.get());
 }
 
-io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> shared, Server& server) {
+io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> shared,
+                          Server& server) {
   auto& loop = pod.loop();
   while (!shared->closed) {
     if (pod.loop_context.connections >= pod.config().connections_max) {
@@ -102,8 +108,10 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
     auto accepted = co_await io::accept(loop, shared->socket.get());
     if (accepted) {
       io::Socket socket(loop, std::move(*accepted));
-      if (shared->closed) socket.reset();
-      else server.serve(std::move(socket));
+      if (shared->closed)
+        socket.reset();
+      else
+        server.serve(std::move(socket));
       continue;
     }
     if (accepted.error().code != Code::kExhausted) break;  // cancelled, or the listener is broken
@@ -112,9 +120,11 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
   shared->socket.close();
 }
 
-io::Task<Result<io::Socket>> connect_from_pod(PodContext& pod, SocketAddress address, Live& live, Deadline deadline) {
+io::Task<Result<io::Socket>> connect_from_pod(PodContext& pod, SocketAddress address, Live& live,
+                                              Deadline deadline) {
   auto& context = pod.loop_context;
-  auto taken = co_await context.socket_source.take(pod.pod.uid, address.ip.is_v6(), false, deadline);
+  auto taken =
+      co_await context.socket_source.take(pod.pod.uid, address.ip.is_v6(), false, deadline);
   if (!taken) co_return std::unexpected(taken.error());
   io::Socket socket(context.loop, std::move(*taken));
   live.waits_on = socket.get();

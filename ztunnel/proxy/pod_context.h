@@ -1,4 +1,5 @@
-// PodContext: what the parts of one pod's proxy share on one loop, and the register of its live connections. Loop thread.
+// PodContext: what the parts of one pod's proxy share on one loop, and the register of its live
+// connections. Loop thread.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,9 @@ namespace weft::proxy {
 
 struct PodContext;
 
-// A connection while it lives, linked into its pod: found by a new snapshot (judge it again) and by stop() (end it).
-// Lives in the connection's coroutine frame. `stop` ends the relay: both sides are then reset.
+// A connection while it lives, linked into its pod: found by a new snapshot (judge it again) and by
+// stop() (end it). Lives in the connection's coroutine frame. `stop` ends the relay: both sides are
+// then reset.
 class Live {
  public:
   explicit Live(PodContext& pod);
@@ -32,11 +34,11 @@ class Live {
 
   // Inbound only: what policy sees. `source` is null without mutual TLS. Set before judged.
   mesh::ConnectionAttributes attributes;
-  bool judged = false;     // it was let in by policy, so policy may cut it
-  bool denied = false;     // it was cut by policy: `verdict` says which
+  bool judged = false;  // it was let in by policy, so policy may cut it
+  bool denied = false;  // it was cut by policy: `verdict` says which
   std::unique_ptr<mesh::Verdict> verdict;
   io::Event stop;
-  int waits_on = -1;       // a socket with a pending operation before the relay: cut() cancels it
+  int waits_on = -1;  // a socket with a pending operation before the relay: cut() cancels it
 
   void cut();
 
@@ -54,9 +56,9 @@ struct PodContext {
 
   LoopContext& loop_context;
   const pods::Pod pod;
-  io::Scope scope;               // every coroutine of the pod
-  io::Event snapshot_changed;    // pulsed
-  io::Event quiet;               // set while no connection lives
+  io::Scope scope;             // every coroutine of the pod
+  io::Event snapshot_changed;  // pulsed
+  io::Event quiet;             // set while no connection lives
   bool stopping = false;
   std::size_t live_count = 0;
 
@@ -93,7 +95,8 @@ class Server {
   ~Server() = default;
 };
 
-// A listening socket and the coroutine that accepts from it; the coroutine closes it. Pauses while the loop is full.
+// A listening socket and the coroutine that accepts from it; the coroutine closes it. Pauses while
+// the loop is full.
 class Listener {
  public:
   // `pod` and `server` outlive the accepting coroutine, which runs in the pod's scope.
@@ -106,12 +109,14 @@ class Listener {
 
  private:
   struct Shared;
-  static io::Spawned run(io::Scope& scope, PodContext& pod, std::shared_ptr<Shared> shared, Server& server);
+  static io::Spawned run(io::Scope& scope, PodContext& pod, std::shared_ptr<Shared> shared,
+                         Server& server);
   io::Loop& loop_;
   std::shared_ptr<Shared> shared_;
 };
 
 // Dials `address` with a socket of the pod's netns. The socket is closed on failure.
-io::Task<Result<io::Socket>> connect_from_pod(PodContext& pod, SocketAddress address, Live& live, Deadline deadline);
+io::Task<Result<io::Socket>> connect_from_pod(PodContext& pod, SocketAddress address, Live& live,
+                                              Deadline deadline);
 
 }  // namespace weft::proxy

@@ -11,8 +11,10 @@
 namespace weft::proxy {
 namespace {
 
-// A pod's listener may be about to come up (it was just enrolled): a refused dial is repeated after these waits.
-constexpr std::array kRefusedWaits = {std::chrono::milliseconds(50), std::chrono::milliseconds(100), std::chrono::milliseconds(200),
+// A pod's listener may be about to come up (it was just enrolled): a refused dial is repeated after
+// these waits.
+constexpr std::array kRefusedWaits = {std::chrono::milliseconds(50), std::chrono::milliseconds(100),
+                                      std::chrono::milliseconds(200),
                                       std::chrono::milliseconds(400)};
 
 bool is_refused(const Error& error) { return error.os == ECONNREFUSED; }
@@ -22,18 +24,21 @@ void explain_connect(const Error& error, Refusal& why) {
   why.dial_failed = true;
   const bool silent = error.code == Code::kTimedOut;
   why.outcome = silent ? Outcome::kNetworkPolicy : Outcome::kConnect;
-  why.hint = silent ? "no answer: is port 15008 blocked by a NetworkPolicy or firewall?"
-                    : "nothing accepts HBONE at that address: is the node proxy of that node running?";
+  why.hint = silent
+                 ? "no answer: is port 15008 blocked by a NetworkPolicy or firewall?"
+                 : "nothing accepts HBONE at that address: is the node proxy of that node running?";
 }
 
 void explain_tls(const Error& error, Refusal& why) {
   why.error = error;
   why.dial_failed = true;
   why.outcome = error.code == Code::kIdentityMismatch ? Outcome::kIdentity : Outcome::kTlsFailure;
-  why.hint = error.code == Code::kIdentityMismatch ? "the peer proved another identity than the destination has"
-             : error.code == Code::kTimedOut       ? "the TLS handshake was not answered"
-             : error.code == Code::kDenied         ? "the peer refused our certificate: do both ends trust the same root?"
-                                                   : "";
+  why.hint = error.code == Code::kIdentityMismatch
+                 ? "the peer proved another identity than the destination has"
+             : error.code == Code::kTimedOut ? "the TLS handshake was not answered"
+             : error.code == Code::kDenied
+                 ? "the peer refused our certificate: do both ends trust the same root?"
+                 : "";
 }
 
 // The peer answered the CONNECT, or the tunnel went away meanwhile.
@@ -42,10 +47,11 @@ void explain_open(const Error& error, Refusal& why) {
   why.detail.clear();
   why.dial_failed = false;
   why.outcome = error.code == Code::kDenied ? Outcome::kDenied : Outcome::kConnect;
-  why.hint = error.code == Code::kDenied        ? "denied by policy at the destination: see its node's access log"
-             : error.code == Code::kUnreachable ? "the destination's node could not reach the application"
-             : error.code == Code::kTimedOut    ? "the CONNECT was not answered"
-                                                : "";
+  why.hint =
+      error.code == Code::kDenied ? "denied by policy at the destination: see its node's access log"
+      : error.code == Code::kUnreachable ? "the destination's node could not reach the application"
+      : error.code == Code::kTimedOut    ? "the CONNECT was not answered"
+                                         : "";
 }
 
 }  // namespace
@@ -55,11 +61,11 @@ struct Pool::Slot {
 
   const TunnelKey key;
   std::vector<TunnelPtr> tunnels;
-  io::Event changed;         // a dial ended
-  std::uint64_t dials = 0;   // ended so far
+  io::Event changed;        // a dial ended
+  std::uint64_t dials = 0;  // ended so far
   std::size_t waiters = 0;
   bool dialing = false;
-  Refusal last;              // of the newest dial, if it failed
+  Refusal last;  // of the newest dial, if it failed
   bool last_failed = false;
 };
 
@@ -98,7 +104,8 @@ Pool::TunnelPtr Pool::pick(Slot& slot, const mesh::Identity& source) {
   return best;
 }
 
-io::Task<Result<Pool::TunnelPtr>> Pool::tunnel_for(SlotPtr slot, mesh::Identity source, Refusal& why) {
+io::Task<Result<Pool::TunnelPtr>> Pool::tunnel_for(SlotPtr slot, mesh::Identity source,
+                                                   Refusal& why) {
   for (;;) {
     if (closed_) co_return fail(Code::kDraining, "pool");
     if (auto tunnel = pick(*slot, source)) co_return tunnel;
@@ -145,10 +152,12 @@ io::Spawned Pool::dial_into(io::Scope&, SlotPtr slot, mesh::Identity source) {
   slot->changed.clear();
 }
 
-io::Task<Result<Pool::TunnelPtr>> Pool::dial(const TunnelKey& key, mesh::Identity source, Refusal& why) {
+io::Task<Result<Pool::TunnelPtr>> Pool::dial(const TunnelKey& key, mesh::Identity source,
+                                             Refusal& why) {
   auto credentials = context_.certificates.peek(source);
   if (!credentials) {
-    auto fetched = co_await context_.certificates.get(context_.loop, source, context_.loop.in(context_.config.workload_wait));
+    auto fetched = co_await context_.certificates.get(
+        context_.loop, source, context_.loop.in(context_.config.workload_wait));
     if (!fetched) {
       why.error = fetched.error();
       why.outcome = Outcome::kIdentity;
@@ -159,8 +168,9 @@ io::Task<Result<Pool::TunnelPtr>> Pool::dial(const TunnelKey& key, mesh::Identit
   }
   auto socket = co_await connect(key.address, why);
   if (!socket) co_return std::unexpected(socket.error());
-  auto tunnel = co_await hbone::ClientTunnel::dial(scope_, context_.loop, std::move(*socket), std::move(credentials), key.expected,
-                                                   context_.loop.in(context_.config.tls_timeout), &why.detail);
+  auto tunnel = co_await hbone::ClientTunnel::dial(
+      scope_, context_.loop, std::move(*socket), std::move(credentials), key.expected,
+      context_.loop.in(context_.config.tls_timeout), &why.detail);
   if (!tunnel) explain_tls(tunnel.error(), why);
   co_return tunnel;
 }
@@ -168,7 +178,8 @@ io::Task<Result<Pool::TunnelPtr>> Pool::dial(const TunnelKey& key, mesh::Identit
 io::Task<Result<Fd>> Pool::connect(const SocketAddress& address, Refusal& why) {
   for (std::size_t attempt = 0;; ++attempt) {
     const auto deadline = context_.loop.in(context_.config.hbone_connect_timeout);
-    auto socket = co_await context_.socket_source.take(pod_.uid, address.ip.is_v6(), false, deadline);
+    auto socket =
+        co_await context_.socket_source.take(pod_.uid, address.ip.is_v6(), false, deadline);
     if (!socket) {
       why.error = socket.error();
       why.hint = "no socket in the pod's network namespace: is the agent running?";
@@ -185,17 +196,21 @@ io::Task<Result<Fd>> Pool::connect(const SocketAddress& address, Refusal& why) {
   }
 }
 
-io::Task<Result<hbone::Stream>> Pool::open(mesh::Identity source, TunnelKey key, hbone::ConnectRequest request, Refusal& why) {
+io::Task<Result<hbone::Stream>> Pool::open(mesh::Identity source, TunnelKey key,
+                                           hbone::ConnectRequest request, Refusal& why) {
   auto slot = this->slot(key);
   for (int attempt = 1;; ++attempt) {
     auto tunnel = co_await tunnel_for(slot, source, why);
     if (!tunnel) co_return std::unexpected(tunnel.error());
-    auto stream = co_await (*tunnel)->open(request, context_.loop.in(context_.config.answer_timeout));
+    auto stream =
+        co_await (*tunnel)->open(request, context_.loop.in(context_.config.answer_timeout));
     if (stream) co_return stream;
     explain_open(stream.error(), why);
-    // GOAWAY, a refused stream or a tunnel that died before it answered: the application saw nothing yet, so try another.
+    // GOAWAY, a refused stream or a tunnel that died before it answered: the application saw
+    // nothing yet, so try another.
     const auto code = stream.error().code;
-    const bool raced = code == Code::kDraining || code == Code::kExhausted || (code == Code::kClosed && !(*tunnel)->alive());
+    const bool raced = code == Code::kDraining || code == Code::kExhausted ||
+                       (code == Code::kClosed && !(*tunnel)->alive());
     if (!raced || attempt == kAttemptsMax) co_return std::unexpected(stream.error());
   }
 }

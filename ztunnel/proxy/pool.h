@@ -1,7 +1,8 @@
 // Pool: one pod's HBONE tunnels on one loop, by whom they lead to. Loop thread.
-// The source identity and the source address are the pod's own, so the key is the peer: its address and who it must prove to be.
-// Source: ambient-protocol facts §1.9; deliberately different: waiters are bounded, dials have deadlines, a busy key gets several
-// tunnels (one HTTP/2 connection caps throughput, and the peer spreads connections over its loops, not streams).
+// The source identity and the source address are the pod's own, so the key is the peer: its address
+// and who it must prove to be. Source: ambient-protocol facts §1.9; deliberately different: waiters
+// are bounded, dials have deadlines, a busy key gets several tunnels (one HTTP/2 connection caps
+// throughput, and the peer spreads connections over its loops, not streams).
 #pragma once
 
 #include <compare>
@@ -34,17 +35,17 @@ struct TunnelKey {
 struct Refusal {
   Outcome outcome = Outcome::kConnect;
   Error error{Code::kUnreachable};
-  std::string detail;        // from the TLS engine
+  std::string detail;  // from the TLS engine
   const char* hint = "";
   bool dial_failed = false;  // the peer was not reached at all: another endpoint may do
 };
 
 class Pool {
  public:
-  static constexpr std::size_t kHotStreams = 32;    // a tunnel this busy gets a sibling, up to
-  static constexpr std::size_t kWarmTunnels = 4;    // this many per key; more only when all are full
-  static constexpr std::size_t kTunnelsMax = 64;    // per key
-  static constexpr int kAttemptsMax = 3;            // tunnels tried for one stream (GOAWAY races)
+  static constexpr std::size_t kHotStreams = 32;  // a tunnel this busy gets a sibling, up to
+  static constexpr std::size_t kWarmTunnels = 4;  // this many per key; more only when all are full
+  static constexpr std::size_t kTunnelsMax = 64;  // per key
+  static constexpr int kAttemptsMax = 3;          // tunnels tried for one stream (GOAWAY races)
   static constexpr std::chrono::seconds kSweepInterval{30};
 
   // `context`, `pod` and `scope` outlive the pool; tunnels and dials run in `scope`.
@@ -54,9 +55,11 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
-  // A stream to the peer of `key`, over a tunnel with room or a new one; only one dial per key at a time, others wait for it.
-  // `source` must be the pod's identity. Waits at most for connect, TLS and CONNECT answer as configured. On failure `why` says more.
-  io::Task<Result<hbone::Stream>> open(mesh::Identity source, TunnelKey key, hbone::ConnectRequest request, Refusal& why);
+  // A stream to the peer of `key`, over a tunnel with room or a new one; only one dial per key at a
+  // time, others wait for it. `source` must be the pod's identity. Waits at most for connect, TLS
+  // and CONNECT answer as configured. On failure `why` says more.
+  io::Task<Result<hbone::Stream>> open(mesh::Identity source, TunnelKey key,
+                                       hbone::ConnectRequest request, Refusal& why);
 
   // Ends every tunnel and every wait, now. Idempotent.
   void close();

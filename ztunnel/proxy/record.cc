@@ -34,7 +34,8 @@ void add_address(Line& line, std::string_view key, const SocketAddress& address)
   if (address.ip.is_set()) fmt::format_to(std::back_inserter(line), " {}={}", key, address.str());
 }
 
-void add_end(Line& line, std::string_view end, const mesh::WorkloadPtr& workload, const std::string& identity) {
+void add_end(Line& line, std::string_view end, const mesh::WorkloadPtr& workload,
+             const std::string& identity) {
   auto key = [&](std::string_view name) { return fmt::format("{}.{}", end, name); };
   if (workload) {
     add(line, key("workload"), workload->name);
@@ -60,7 +61,8 @@ struct End {
 };
 
 // Shown only when proven.
-std::string principal_of(bool mutual_tls, const std::shared_ptr<const mesh::Identity>& identity, const mesh::WorkloadPtr& workload) {
+std::string principal_of(bool mutual_tls, const std::shared_ptr<const mesh::Identity>& identity,
+                         const mesh::WorkloadPtr& workload) {
   if (!mutual_tls) return {};
   if (identity) return identity->str();
   return workload ? workload->identity().str() : std::string();
@@ -77,13 +79,20 @@ class ToLog final : public AccessLog {
 
 std::string_view response_flags(Outcome outcome) {
   switch (outcome) {
-    case Outcome::kOk: return "-";
-    case Outcome::kDenied: return "DENY";
-    case Outcome::kConnect: return "CONNECT";
-    case Outcome::kTlsFailure: return "TLS_FAILURE";
-    case Outcome::kH2Handshake: return "H2_HANDSHAKE_FAILURE";
-    case Outcome::kNetworkPolicy: return "NETWORK_POLICY";
-    case Outcome::kIdentity: return "IDENTITY_ERROR";
+    case Outcome::kOk:
+      return "-";
+    case Outcome::kDenied:
+      return "DENY";
+    case Outcome::kConnect:
+      return "CONNECT";
+    case Outcome::kTlsFailure:
+      return "TLS_FAILURE";
+    case Outcome::kH2Handshake:
+      return "H2_HANDSHAKE_FAILURE";
+    case Outcome::kNetworkPolicy:
+      return "NETWORK_POLICY";
+    case Outcome::kIdentity:
+      return "IDENTITY_ERROR";
   }
   return "-";
 }
@@ -97,8 +106,10 @@ ConnectionRecord::~ConnectionRecord() { WEFT_ASSERT(finished_); }
 
 TrafficSeries& ConnectionRecord::series(Outcome outcome) {
   const End from(source_workload, principal_of(mutual_tls, source_identity, source_workload));
-  const End to(destination_workload, principal_of(mutual_tls, destination_identity, destination_workload));
-  // Istio's destination labels of an unknown workload behind a known service stay unknown; the service's own are filled.
+  const End to(destination_workload,
+               principal_of(mutual_tls, destination_identity, destination_workload));
+  // Istio's destination labels of an unknown workload behind a known service stay unknown; the
+  // service's own are filled.
   std::string_view hostname, service_ns, service_name;
   if (service) {
     hostname = service->hostname;
@@ -107,10 +118,28 @@ TrafficSeries& ConnectionRecord::series(Outcome outcome) {
   }
   const std::array<std::string_view, kTrafficLabels.size()> values = {
       direction_ == Direction::kOutbound ? "source" : "destination",
-      from.workload, from.canonical, from.revision, from.ns, from.principal, from.app, from.version, from.cluster,
-      hostname, service_ns, service_name,
-      to.workload, to.canonical, to.revision, to.ns, to.principal, to.app, to.version, to.cluster,
-      "tcp", response_flags(outcome), mutual_tls ? "mutual_tls" : "unknown"};
+      from.workload,
+      from.canonical,
+      from.revision,
+      from.ns,
+      from.principal,
+      from.app,
+      from.version,
+      from.cluster,
+      hostname,
+      service_ns,
+      service_name,
+      to.workload,
+      to.canonical,
+      to.revision,
+      to.ns,
+      to.principal,
+      to.app,
+      to.version,
+      to.cluster,
+      "tcp",
+      response_flags(outcome),
+      mutual_tls ? "mutual_tls" : "unknown"};
   return metrics_.traffic(values);
 }
 
@@ -123,9 +152,12 @@ void ConnectionRecord::established() {
   metrics_.sockets_open[direction_ == Direction::kOutbound ? 0 : 1].add(1);
 }
 
-void ConnectionRecord::finish_ok(Clock::time_point now) { finish(now, Outcome::kOk, {}, {}, nullptr); }
+void ConnectionRecord::finish_ok(Clock::time_point now) {
+  finish(now, Outcome::kOk, {}, {}, nullptr);
+}
 
-void ConnectionRecord::finish_error(Clock::time_point now, Outcome outcome, const Error& error, std::string_view hint) {
+void ConnectionRecord::finish_error(Clock::time_point now, Outcome outcome, const Error& error,
+                                    std::string_view hint) {
   finish(now, outcome, describe(error), hint, nullptr);
 }
 
@@ -133,8 +165,8 @@ void ConnectionRecord::finish_denied(Clock::time_point now, const mesh::Verdict&
   finish(now, Outcome::kDenied, verdict.text(), {}, &verdict);
 }
 
-void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::string_view reason, std::string_view hint,
-                              const mesh::Verdict* verdict) {
+void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::string_view reason,
+                              std::string_view hint, const mesh::Verdict* verdict) {
   WEFT_ASSERT(!finished_);
   finished_ = true;
   const bool opened = series_ != nullptr;
@@ -144,7 +176,8 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   if (outcome != Outcome::kOk) ended.failed.add(1);
 
   Line line;
-  const std::string_view message = opened || outcome == Outcome::kOk ? "connection complete" : "connection failed";
+  const std::string_view message =
+      opened || outcome == Outcome::kOk ? "connection complete" : "connection failed";
   line.append(message);
   const std::string from = principal_of(mutual_tls, source_identity, source_workload);
   const std::string to = principal_of(mutual_tls, destination_identity, destination_workload);
@@ -156,10 +189,13 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   add_end(line, "dst", destination_workload, to);
   // "From the application's point of view": what the pod on this side sent and received.
   const bool outbound = direction_ == Direction::kOutbound;
-  fmt::format_to(std::back_inserter(line), " direction=\"{}\" bytes_sent={} bytes_recv={} duration=\"{}ms\"",
-                 outbound ? "outbound" : "inbound", (outbound ? client_to_server : server_to_client).total(), (outbound ? server_to_client : client_to_server).total(),
-                 std::chrono::duration_cast<std::chrono::milliseconds>(now - opened_).count());
-  if (verdict != nullptr) add(line, "policy", verdict->policy.empty() ? "none matched" : verdict->policy);
+  fmt::format_to(
+      std::back_inserter(line), " direction=\"{}\" bytes_sent={} bytes_recv={} duration=\"{}ms\"",
+      outbound ? "outbound" : "inbound", (outbound ? client_to_server : server_to_client).total(),
+      (outbound ? server_to_client : client_to_server).total(),
+      std::chrono::duration_cast<std::chrono::milliseconds>(now - opened_).count());
+  if (verdict != nullptr)
+    add(line, "policy", verdict->policy.empty() ? "none matched" : verdict->policy);
   if (outcome != Outcome::kOk) add(line, "flags", response_flags(outcome));
   add(line, "error", reason);
   add(line, "hint", hint);

@@ -1,6 +1,6 @@
-// record(): the one exit of every connection. Each connection makes one ConnectionRecord, and every way it can end, good or bad,
-// reaches finish(): one access-log line and its metrics. Source: ambient-protocol facts §7.1, §7.2.
-// Loop thread. The record keeps what it points to alive.
+// record(): the one exit of every connection. Each connection makes one ConnectionRecord, and every
+// way it can end, good or bad, reaches finish(): one access-log line and its metrics. Source:
+// ambient-protocol facts §7.1, §7.2. Loop thread. The record keeps what it points to alive.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,23 @@ namespace weft::proxy {
 enum class Direction : std::uint8_t { kOutbound, kInbound };
 
 // Istio's response_flags, and what they say in the log.
-enum class Outcome : std::uint8_t { kOk, kDenied, kConnect, kTlsFailure, kH2Handshake, kNetworkPolicy, kIdentity };
+enum class Outcome : std::uint8_t {
+  kOk,
+  kDenied,
+  kConnect,
+  kTlsFailure,
+  kH2Handshake,
+  kNetworkPolicy,
+  kIdentity
+};
 std::string_view response_flags(Outcome outcome);  // "-" "DENY" "CONNECT" …
 
 // Where access-log lines go. Any thread; never blocks for long.
 class AccessLog {
  public:
   virtual ~AccessLog() = default;
-  // `line` is "connection complete" or "connection failed" and key=value pairs, without time and level.
+  // `line` is "connection complete" or "connection failed" and key=value pairs, without time and
+  // level.
   virtual void write(bool failed, std::string_view line) = 0;
   // To spdlog, as `access` lines: info, or error when failed.
   static AccessLog& to_log();
@@ -37,7 +46,8 @@ class AccessLog {
 
 class ConnectionRecord {
  public:
-  ConnectionRecord(MetricsShard& metrics, AccessLog& log, Direction direction, Clock::time_point opened)
+  ConnectionRecord(MetricsShard& metrics, AccessLog& log, Direction direction,
+                   Clock::time_point opened)
       : metrics_(metrics), log_(log), opened_(opened), direction_(direction) {}
   ConnectionRecord(const ConnectionRecord&) = delete;
   ConnectionRecord& operator=(const ConnectionRecord&) = delete;
@@ -48,8 +58,10 @@ class ConnectionRecord {
   SocketAddress source, destination, hbone;
   mesh::WorkloadPtr source_workload, destination_workload;
   mesh::ServicePtr service;
-  bool mutual_tls = false;  // both ends proved who they are: their workloads' identities are shown, or
-  std::shared_ptr<const mesh::Identity> source_identity, destination_identity;  // these, where they differ
+  bool mutual_tls =
+      false;  // both ends proved who they are: their workloads' identities are shown, or
+  std::shared_ptr<const mesh::Identity> source_identity,
+      destination_identity;  // these, where they differ
 
   // The connection is established: counted as opened; from here its bytes are in the metrics.
   // REQUIRES: everything above is set and stays.
@@ -60,13 +72,16 @@ class ConnectionRecord {
 
   // Exactly one of these, once.
   void finish_ok(Clock::time_point now);
-  // `outcome` may be kOk: the connection was served, and then broken off by one of its ends (a reset by the application).
-  void finish_error(Clock::time_point now, Outcome outcome, const Error& error, std::string_view hint = {});
+  // `outcome` may be kOk: the connection was served, and then broken off by one of its ends (a
+  // reset by the application).
+  void finish_error(Clock::time_point now, Outcome outcome, const Error& error,
+                    std::string_view hint = {});
   void finish_denied(Clock::time_point now, const mesh::Verdict& verdict);
 
  private:
   TrafficSeries& series(Outcome outcome);
-  void finish(Clock::time_point now, Outcome outcome, std::string_view reason, std::string_view hint, const mesh::Verdict* verdict);
+  void finish(Clock::time_point now, Outcome outcome, std::string_view reason,
+              std::string_view hint, const mesh::Verdict* verdict);
 
   MetricsShard& metrics_;
   AccessLog& log_;

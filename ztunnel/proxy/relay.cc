@@ -79,7 +79,9 @@ io::Spawned pump_to_stream(io::Scope& scope, Relay<StreamEnd>& relay, ByteCount&
     relay.moved(count, got->size());
     if (relay.over()) co_return;
   }
-  if (relay.near.sending) co_await io::sleep_until(relay.loop, relay.loop.now());  // as told at SocketEnd
+  if (relay.near.sending) {  // as told at SocketEnd
+    co_await io::sleep_until(relay.loop, relay.loop.now());
+  }
   if (relay.over()) co_return;
   relay.far.stream.finish();
   direction_ended(scope, relay, RelayEnd::kNear);
@@ -118,7 +120,9 @@ io::Spawned pump_sockets(io::Scope& scope, Relay<SocketEnd>& relay, RelayEnd sid
     relay.moved(count, got->size());
     if (relay.over()) co_return;
   }
-  if (from.sending) co_await io::sleep_until(relay.loop, relay.loop.now());
+  if (from.sending) {
+    co_await io::sleep_until(relay.loop, relay.loop.now());
+  }
   if (relay.over()) co_return;
   relay.loop.shutdown_write(to.socket.get());
   direction_ended(scope, relay, side);

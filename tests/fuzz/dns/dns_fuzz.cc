@@ -1,4 +1,5 @@
-// The DNS codec under hostile datagrams: what parses can be answered within its limit, and the answer answers the question.
+// The DNS codec under hostile datagrams: what parses can be answered within its limit, and the
+// answer answers the question.
 #include <vector>
 
 #include "base/assert.h"
@@ -19,7 +20,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto query = dns::parse_query(message);
   if (!query) return 0;
   WEFT_ASSERT(query->question_end <= message.size());
-  dns::Reply reply{.canonical = query->name, .addresses = std::vector(64, *IpAddress::parse("fd00::1"))};
+  dns::Reply reply{.canonical = query->name,
+                   .addresses = std::vector(64, *IpAddress::parse("fd00::1"))};
   for (std::size_t limit : {query->reply_limit, dns::kMessageMax}) {
     dns::encode_reply(*query, message, reply, limit, out);
     WEFT_ASSERT(out.size() <= limit);

@@ -1,4 +1,5 @@
-// What an application sees when something on the way is missing: a reset in time, and a log line that says why.
+// What an application sees when something on the way is missing: a reset in time, and a log line
+// that says why.
 #include <gtest/gtest.h>
 
 #include "tests/sim/proxy/sim_apps.h"
@@ -20,7 +21,8 @@ io::Task<void> fails(SimMesh& mesh, Expected expected) {
   if (!out.read) EXPECT_EQ(out.read.error().os, ECONNRESET);
   EXPECT_LE(mesh.loop.now() - before, expected.within);
   EXPECT_EQ(mesh.a.log.bad.size(), 1u);
-  if (!mesh.a.log.bad.empty()) EXPECT_NE(mesh.a.log.bad[0].find(expected.words), std::string::npos) << mesh.a.log.bad[0];
+  if (!mesh.a.log.bad.empty())
+    EXPECT_NE(mesh.a.log.bad[0].find(expected.words), std::string::npos) << mesh.a.log.bad[0];
   EXPECT_EQ(mesh.a.sum(&TrafficSeries::failed, expected.flags), 1u);
   co_await mesh.stop();
 }
@@ -38,7 +40,8 @@ TEST(FailureSim, NoEndpointIsReady) {
   server.healthy = false;
   mesh.world.add(server);
   mesh.publish();
-  io::run_until_done(mesh.loop, fails(mesh, {1s, "CONNECT", "no endpoint of that service is ready"}));
+  io::run_until_done(mesh.loop,
+                     fails(mesh, {1s, "CONNECT", "no endpoint of that service is ready"}));
 }
 
 TEST(FailureSim, NobodyListensOnHbone) {
@@ -98,7 +101,8 @@ io::Task<void> comes_up_late(SimMesh& mesh) {
   listen_later(scope, mesh);
   auto out = co_await talk(mesh, 100);
   co_await scope.join();
-  EXPECT_TRUE(out.read && *out.read == 100) << (mesh.a.log.bad.empty() ? "" : mesh.a.log.bad.front());
+  EXPECT_TRUE(out.read && *out.read == 100)
+      << (mesh.a.log.bad.empty() ? "" : mesh.a.log.bad.front());
   co_await mesh.stop();
   co_await echo.stop();
 }

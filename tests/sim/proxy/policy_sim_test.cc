@@ -6,12 +6,12 @@
 namespace weft::proxy {
 namespace {
 
-
 constexpr const char* kClient = "cluster.local/ns/default/sa/client";
 
 bool has(const std::vector<std::string>& lines, std::initializer_list<std::string_view> words) {
   return std::ranges::any_of(lines, [&](const std::string& line) {
-    return std::ranges::all_of(words, [&](std::string_view word) { return line.find(word) != std::string::npos; });
+    return std::ranges::all_of(
+        words, [&](std::string_view word) { return line.find(word) != std::string::npos; });
   });
 }
 
@@ -31,8 +31,10 @@ io::Task<void> denied_at_the_door(SimMesh& mesh) {
   EXPECT_LT(mesh.loop.now() - before, 2s);
   EXPECT_EQ(echo.accepted, 0) << "the application never saw it";
   co_await io::sleep_for(mesh.loop, 100ms);
-  EXPECT_TRUE(has(mesh.b.log.bad, {"connection failed", "src.identity=\"spiffe://cluster.local/ns/default/sa/client\"",
-                                   "dst.identity=\"spiffe://cluster.local/ns/default/sa/server\"", "policy=\"default/no\"", "DENY"}))
+  EXPECT_TRUE(has(mesh.b.log.bad, {"connection failed",
+                                   "src.identity=\"spiffe://cluster.local/ns/default/sa/client\"",
+                                   "dst.identity=\"spiffe://cluster.local/ns/default/sa/server\"",
+                                   "policy=\"default/no\"", "DENY"}))
       << all(mesh.b.log.bad);
   EXPECT_TRUE(has(mesh.a.log.bad, {"connection failed", "DENY", "policy"})) << all(mesh.a.log.bad);
   EXPECT_EQ(mesh.b.sum(&TrafficSeries::failed, "DENY"), 1u);
@@ -79,7 +81,8 @@ io::Task<void> cut_mid_stream(SimMesh& mesh) {
   co_await io::sleep_for(mesh.loop, 1s);
   EXPECT_TRUE(broken) << "cut within a second";
   EXPECT_EQ(mesh.b.shard().policy_cuts.get(), 1u);
-  EXPECT_TRUE(has(mesh.b.log.bad, {"connection complete", "policy=\"default/no\"", "DENY"})) << all(mesh.b.log.bad);
+  EXPECT_TRUE(has(mesh.b.log.bad, {"connection complete", "policy=\"default/no\"", "DENY"}))
+      << all(mesh.b.log.bad);
   EXPECT_EQ(mesh.b.sum(&TrafficSeries::opened), 1u);
   EXPECT_EQ(mesh.b.sum(&TrafficSeries::closed, "DENY"), 1u);
   co_await mesh.stop();
@@ -119,8 +122,11 @@ io::Task<void> plaintext(SimMesh& mesh, bool strict) {
   if (strict) {
     mesh::Match match;
     match.not_principals = {mesh::StringMatch::parse("*")};
-    mesh.world.add(mesh::Policy{.name = "istio_converted_static_strict", .ns = "weft-system", .scope = mesh::PolicyScope::kGlobal,
-                                .action = mesh::PolicyAction::kDeny, .rules = {{{{{match}}}}}});
+    mesh.world.add(mesh::Policy{.name = "istio_converted_static_strict",
+                                .ns = "weft-system",
+                                .scope = mesh::PolicyScope::kGlobal,
+                                .action = mesh::PolicyAction::kDeny,
+                                .rules = {{{{{match}}}}}});
     mesh.publish();
   }
   auto out = co_await talk_plain(mesh, 3000);
@@ -129,12 +135,15 @@ io::Task<void> plaintext(SimMesh& mesh, bool strict) {
     EXPECT_FALSE(out.read.has_value()) << "reset, not a clean end";
     if (!out.read) EXPECT_EQ(out.read.error().code, Code::kClosed) << "reset, not a hang";
     EXPECT_EQ(echo.accepted, 0);
-    EXPECT_TRUE(has(mesh.b.log.bad, {"policy=\"weft-system/istio_converted_static_strict\""})) << all(mesh.b.log.bad);
+    EXPECT_TRUE(has(mesh.b.log.bad, {"policy=\"weft-system/istio_converted_static_strict\""}))
+        << all(mesh.b.log.bad);
   } else {
     EXPECT_TRUE(out.read && *out.read == 3000);
     EXPECT_EQ(mesh.b.sockets.shown, at("10.244.9.9:1234"));
     std::size_t unknown = 0;
-    mesh.b.shard().visit_traffic([&](auto values, const TrafficSeries&) { unknown += values[22] == "unknown" && values[5] == "unknown"; });
+    mesh.b.shard().visit_traffic([&](auto values, const TrafficSeries&) {
+      unknown += values[22] == "unknown" && values[5] == "unknown";
+    });
     EXPECT_EQ(unknown, 1u) << "labelled as not mutual TLS";
   }
   co_await mesh.stop();

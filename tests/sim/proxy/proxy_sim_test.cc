@@ -27,13 +27,15 @@ io::Task<void> several_talks(SimMesh& mesh, int clients) {
   co_await io::sleep_for(mesh.loop, 1s);
   EXPECT_EQ(mesh.a.log.good.size(), outs.size());
   EXPECT_EQ(mesh.b.log.good.size(), outs.size());
-  for (auto* node : {&mesh.a, &mesh.b}) EXPECT_EQ(node->log.bad.size(), 0u) << node->log.bad.front();
+  for (auto* node : {&mesh.a, &mesh.b})
+    EXPECT_EQ(node->log.bad.size(), 0u) << node->log.bad.front();
   for (auto* node : {&mesh.a, &mesh.b}) {
     EXPECT_EQ(node->sum(&TrafficSeries::opened), outs.size());
     EXPECT_EQ(node->sum(&TrafficSeries::closed), outs.size());
     EXPECT_EQ(node->sum(&TrafficSeries::received), total);
     EXPECT_EQ(node->sum(&TrafficSeries::sent), total);
-    EXPECT_LE(node->proxy.connections(), node == &mesh.b ? mesh.a.shard().tunnels_dialed.get() : 0u) << "only tunnels live";
+    EXPECT_LE(node->proxy.connections(), node == &mesh.b ? mesh.a.shard().tunnels_dialed.get() : 0u)
+        << "only tunnels live";
   }
   EXPECT_EQ(mesh.b.sockets.shown, at("10.244.1.2:50000"));
   co_await mesh.stop();
@@ -50,7 +52,8 @@ TEST(ProxySim, BytesArriveWholeAndEveryConnectionIsRecordedTwice) {
   }
 }
 
-// Resets by chance, anywhere: a connection either delivers everything or is seen broken; nothing hangs, nothing leaks.
+// Resets by chance, anywhere: a connection either delivers everything or is seen broken; nothing
+// hangs, nothing leaks.
 io::Task<void> talks_under_resets(SimMesh& mesh, int clients, int& whole) {
   Echo echo(mesh);
   std::vector<Talk> outs(static_cast<std::size_t>(clients));
@@ -67,7 +70,8 @@ io::Task<void> talks_under_resets(SimMesh& mesh, int clients, int& whole) {
     } else if (*outs[i].read == counts[i]) {
       ++whole;
     } else {
-      // A clean end before the last byte would be a lie, unless it was the server's application that saw the reset and closed.
+      // A clean end before the last byte would be a lie, unless it was the server's application
+      // that saw the reset and closed.
       EXPECT_LT(*outs[i].read, counts[i]);
     }
   }
@@ -138,7 +142,8 @@ TEST(PoolSim, AnUnusedTunnelIsReleasedAfterFiveMinutes) {
   io::run_until_done(mesh.loop, talk_wait_talk(mesh, 6min, 2));
 }
 
-// The peer drains (GOAWAY) and comes back, while a connection runs: it goes on, the next one gets a new tunnel.
+// The peer drains (GOAWAY) and comes back, while a connection runs: it goes on, the next one gets a
+// new tunnel.
 io::Task<void> talk_over_goaway(SimMesh& mesh) {
   Echo echo(mesh);
   io::Socket socket(mesh.loop, mesh.loop.socket());

@@ -9,7 +9,10 @@ using namespace std::chrono_literals;
 
 // The server's application: echoes each connection to its end.
 struct Echo {
-  explicit Echo(SimMesh& mesh) : mesh(mesh), listener(mesh.loop, mesh.loop.listen(mesh.app_address)) { accept_all(scope); }
+  explicit Echo(SimMesh& mesh)
+      : mesh(mesh), listener(mesh.loop, mesh.loop.listen(mesh.app_address)) {
+    accept_all(scope);
+  }
   io::Spawned accept_all(io::Scope& scope) {
     for (;;) {
       auto accepted = co_await io::accept(mesh.loop, listener.get());

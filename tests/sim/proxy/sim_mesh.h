@@ -1,4 +1,5 @@
-// SimMesh: two nodes with one pod each, on one SimLoop: the real LoopProxy, TLS and HTTP/2; simulated sockets and time.
+// SimMesh: two nodes with one pod each, on one SimLoop: the real LoopProxy, TLS and HTTP/2;
+// simulated sockets and time.
 //   client app → client:15001 (node a) → HBONE → server:15008 (node b) → server app at :8080
 #pragma once
 
@@ -39,12 +40,17 @@ struct SimSockets final : Sockets {
   }
   Result<SocketAddress> local(int) override { return here; }
   Result<SocketAddress> peer(int) override { return there; }
-  Result<void> deliver_as(int, const SocketAddress& client, const SocketAddress&, std::uint32_t) override {
+  Result<void> deliver_as(int, const SocketAddress& client, const SocketAddress&,
+                          std::uint32_t) override {
     shown = client;
     return {};
   }
-  Result<std::size_t> receive_from(int, std::span<std::byte>, SocketAddress&) override { return fail(Code::kUnsupported, "sim"); }
-  Result<void> send_to(int, std::span<const std::byte>, const SocketAddress&) override { return fail(Code::kUnsupported, "sim"); }
+  Result<std::size_t> receive_from(int, std::span<std::byte>, SocketAddress&) override {
+    return fail(Code::kUnsupported, "sim");
+  }
+  Result<void> send_to(int, std::span<const std::byte>, const SocketAddress&) override {
+    return fail(Code::kUnsupported, "sim");
+  }
 };
 
 struct SimSocketSource final : pods::SocketSource {
@@ -63,7 +69,9 @@ struct SimCertificates final : ca::CertificateSource {
     if (!made) made = authority().credentials(identity);
     return made;
   }
-  io::Task<Result<ca::CredentialsPtr>> get(io::Loop&, mesh::Identity identity, Deadline) override { co_return peek(identity); }
+  io::Task<Result<ca::CredentialsPtr>> get(io::Loop&, mesh::Identity identity, Deadline) override {
+    co_return peek(identity);
+  }
   // One for the process: making keys is what costs.
   static tls::TestCa& authority() {
     static tls::TestCa ca;
@@ -73,7 +81,9 @@ struct SimCertificates final : ca::CertificateSource {
 };
 
 struct Lines final : AccessLog {
-  void write(bool failed, std::string_view line) override { (failed ? bad : good).emplace_back(line); }
+  void write(bool failed, std::string_view line) override {
+    (failed ? bad : good).emplace_back(line);
+  }
   std::vector<std::string> good, bad;
 };
 
@@ -81,8 +91,14 @@ struct SimNode {
   SimNode(io::SimLoop& loop, const std::string& node)
       : config{.node = node, .seed = 7},
         source(loop),
-        proxy(LoopContext{.loop = loop, .config = config, .snapshot = snapshot, .certificates = certificates, .socket_source = source,
-                          .sockets = sockets, .metrics = metrics.add_shard(), .access_log = log}) {}
+        proxy(LoopContext{.loop = loop,
+                          .config = config,
+                          .snapshot = snapshot,
+                          .certificates = certificates,
+                          .socket_source = source,
+                          .sockets = sockets,
+                          .metrics = metrics.add_shard(),
+                          .access_log = log}) {}
   ProxyConfig config;
   SimSockets sockets;
   SimSocketSource source;
@@ -94,7 +110,7 @@ struct SimNode {
 
   const MetricsShard& shard() const { return *metrics.shards().front(); }
   // Sum of a counter over all series whose response_flags are `flags` ("" for any).
-  std::uint64_t sum(Count TrafficSeries::*counter, std::string_view flags = {}) const {
+  std::uint64_t sum(Count TrafficSeries::* counter, std::string_view flags = {}) const {
     std::uint64_t total = 0;
     shard().visit_traffic([&](auto values, const TrafficSeries& series) {
       if (flags.empty() || values[21] == flags) total += (series.*counter).get();
@@ -106,8 +122,9 @@ struct SimNode {
 struct SimMesh {
   static constexpr const char* kClientIp = "10.244.1.2";
   static constexpr const char* kServerIp = "10.244.2.3";
-  const SocketAddress vip = at("10.96.0.50:80"), app_address = at("10.244.2.3:8080"), outbound = at("10.244.1.2:15001"),
-                      hbone = at("10.244.2.3:15008"), plain = at("10.244.2.3:15006");
+  const SocketAddress vip = at("10.96.0.50:80"), app_address = at("10.244.2.3:8080"),
+                      outbound = at("10.244.1.2:15001"), hbone = at("10.244.2.3:15008"),
+                      plain = at("10.244.2.3:15006");
 
   explicit SimMesh(io::SimOptions options) : loop(options), a(loop, "node1"), b(loop, "node2") {
     auto client = mesh::pod("client", kClientIp);
@@ -122,14 +139,16 @@ struct SimMesh {
     b.sockets.there = at("10.244.1.2:50000");
     pods::LoopSockets outside;
     outside.outbound_v4 = loop.listen(outbound);
-    a.proxy.add_pod({"uid-client", "client", "default", "client", {mesh::ip(kClientIp)}}, std::move(outside));
+    a.proxy.add_pod({"uid-client", "client", "default", "client", {mesh::ip(kClientIp)}},
+                    std::move(outside));
     listen_inbound();
   }
   void listen_inbound() {
     pods::LoopSockets inside;
     inside.hbone = loop.listen(hbone);
     inside.inbound = loop.listen(plain);
-    b.proxy.add_pod({"uid-server", "server", "default", "server", {mesh::ip(kServerIp)}}, std::move(inside));
+    b.proxy.add_pod({"uid-server", "server", "default", "server", {mesh::ip(kServerIp)}},
+                    std::move(inside));
   }
   void publish() {
     auto built = mesh::Snapshot::build(world.world, ++generation, "");
@@ -140,7 +159,10 @@ struct SimMesh {
   void deny(const std::string& principal) {
     mesh::Match match;
     match.principals = {mesh::StringMatch::parse(principal)};
-    world.add(mesh::Policy{.name = "no", .ns = "default", .action = mesh::PolicyAction::kDeny, .rules = {{{{{match}}}}}});
+    world.add(mesh::Policy{.name = "no",
+                           .ns = "default",
+                           .action = mesh::PolicyAction::kDeny,
+                           .rules = {{{{{match}}}}}});
     publish();
   }
   // Stops both nodes; nothing may be left.
@@ -156,7 +178,9 @@ struct SimMesh {
 };
 
 // The byte at `place` of a stream: a period that no buffer size divides.
-inline std::byte pattern(std::size_t place) { return static_cast<std::byte>((place * 131 + place / 251) & 0xff); }
+inline std::byte pattern(std::size_t place) {
+  return static_cast<std::byte>((place * 131 + place / 251) & 0xff);
+}
 
 // Sends `count` bytes of the pattern, then FIN. Returns how many went out.
 inline io::Task<Result<std::size_t>> send_pattern(io::SimLoop& loop, int fd, std::size_t count) {
@@ -173,7 +197,8 @@ inline io::Task<Result<std::size_t>> send_pattern(io::SimLoop& loop, int fd, std
 }
 
 // Reads the pattern until FIN; kMalformed on a wrong byte.
-inline io::Task<Result<std::size_t>> read_pattern(io::SimLoop& loop, int fd, Deadline deadline = Deadline::never()) {
+inline io::Task<Result<std::size_t>> read_pattern(io::SimLoop& loop, int fd,
+                                                  Deadline deadline = Deadline::never()) {
   std::size_t read = 0;
   for (;;) {
     auto got = co_await io::recv_buffer(loop, fd, deadline);

@@ -65,8 +65,10 @@ TEST(DnsCodec, ANameLongerThan255IsMalformed) {
 
 TEST(DnsCodec, AnswersEchoTheQuestionByteForByte) {
   const auto message = query("WEB.default", kTypeA);
-  const auto reply = reply_to(message, {.authoritative = true, .addresses = {*IpAddress::parse("10.96.0.5")}});
-  EXPECT_TRUE(std::equal(message.begin() + kHeaderBytes, message.end(), reply.begin() + kHeaderBytes));
+  const auto reply =
+      reply_to(message, {.authoritative = true, .addresses = {*IpAddress::parse("10.96.0.5")}});
+  EXPECT_TRUE(
+      std::equal(message.begin() + kHeaderBytes, message.end(), reply.begin() + kHeaderBytes));
   EXPECT_TRUE(authoritative(reply));
   EXPECT_TRUE(answers(reply, message));
   const auto records = records_of(reply);
@@ -77,8 +79,9 @@ TEST(DnsCodec, AnswersEchoTheQuestionByteForByte) {
 }
 
 TEST(DnsCodec, ACnameComesFirstAndOwnsTheAddresses) {
-  const auto reply = reply_to(query("api.example.com.default.svc.cluster.local", kTypeAaaa),
-                              {.canonical = "api.example.com", .addresses = {*IpAddress::parse("fd00:96::5")}});
+  const auto reply =
+      reply_to(query("api.example.com.default.svc.cluster.local", kTypeAaaa),
+               {.canonical = "api.example.com", .addresses = {*IpAddress::parse("fd00:96::5")}});
   const auto records = records_of(reply);
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].type, kTypeCname);
@@ -90,7 +93,8 @@ TEST(DnsCodec, ACnameComesFirstAndOwnsTheAddresses) {
 
 TEST(DnsCodec, WhatDoesNotFitIsLeftOutAndSaid) {
   Reply many;
-  for (int i = 0; i < 100; ++i) many.addresses.push_back(IpAddress::v4({10, 0, 0, static_cast<std::uint8_t>(i)}));
+  for (int i = 0; i < 100; ++i)
+    many.addresses.push_back(IpAddress::v4({10, 0, 0, static_cast<std::uint8_t>(i)}));
   const auto small = reply_to(query("a.b", kTypeA), many, kUdpMin);
   EXPECT_TRUE(truncated(small));
   EXPECT_LE(small.size(), kUdpMin);
@@ -101,7 +105,8 @@ TEST(DnsCodec, WhatDoesNotFitIsLeftOutAndSaid) {
 }
 
 TEST(DnsCodec, EdnsIsAnsweredWithEdns) {
-  const auto reply = reply_to(query("a.b", kTypeA, 1232), {.addresses = {*IpAddress::parse("10.0.0.1")}}, 1232);
+  const auto reply =
+      reply_to(query("a.b", kTypeA, 1232), {.addresses = {*IpAddress::parse("10.0.0.1")}}, 1232);
   EXPECT_EQ(u16_at(reply, 10), 1);
   EXPECT_EQ(u16_at(reply, reply.size() - 10), kTypeOpt);
 }

@@ -1,4 +1,5 @@
-// Builds DNS queries for tests, byte by byte, and reads replies back with as little code as will do.
+// Builds DNS queries for tests, byte by byte, and reads replies back with as little code as will
+// do.
 #pragma once
 
 #include <string>
@@ -34,10 +35,14 @@ inline Bytes query(std::string_view name, int type, int edns_size = 0) {
   return out;
 }
 
-inline int u16_at(const Bytes& from, std::size_t at) { return static_cast<int>(from.at(at)) << 8 | static_cast<int>(from.at(at + 1)); }
+inline int u16_at(const Bytes& from, std::size_t at) {
+  return static_cast<int>(from.at(at)) << 8 | static_cast<int>(from.at(at + 1));
+}
 inline int rcode_of(const Bytes& reply) { return static_cast<int>(reply.at(3)) & 0xf; }
 inline bool truncated(const Bytes& reply) { return (static_cast<int>(reply.at(2)) & 0x02) != 0; }
-inline bool authoritative(const Bytes& reply) { return (static_cast<int>(reply.at(2)) & 0x04) != 0; }
+inline bool authoritative(const Bytes& reply) {
+  return (static_cast<int>(reply.at(2)) & 0x04) != 0;
+}
 inline int answer_count(const Bytes& reply) { return u16_at(reply, 6); }
 
 // A name at `at`, following pointers; moves `at` behind it.
@@ -84,7 +89,9 @@ inline std::vector<Record> records_of(const Bytes& reply) {
       std::size_t inner = at;
       record.data = name_at(reply, inner);
     } else {
-      record.data = IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(&reply.at(at)), size})->str();
+      record.data =
+          IpAddress::from_bytes({reinterpret_cast<const std::uint8_t*>(&reply.at(at)), size})
+              ->str();
     }
     at += size;
     out.push_back(std::move(record));

@@ -32,7 +32,8 @@ struct DnsNames : testing::Test {
     auto v4 = service("v4", "10.96.0.9", {{80, 80}});
     v4.addresses.push_back({"", ip("fd00:96::9"), std::nullopt});
     v4.ip_families = mesh::IpFamilies::kV4Only;
-    world.add(web).add(hidden).add(outside).add(star).add(headless).add(empty).add(external).add(v4);
+    world.add(web).add(hidden).add(outside).add(star).add(headless).add(empty).add(external).add(
+        v4);
     for (int i = 0; i < 3; ++i) {
       const auto name = "db-" + std::to_string(i);
       const auto address = "10.244.1." + std::to_string(10 + i);
@@ -44,7 +45,8 @@ struct DnsNames : testing::Test {
     snapshot = world.build();
   }
   std::optional<Reply> ask(std::string_view name, std::uint16_t type = kTypeA) {
-    return lookup(*snapshot, pod("client", "10.244.1.2"), "cluster.local", name, type, [](std::uint64_t) { return 0; });
+    return lookup(*snapshot, pod("client", "10.244.1.2"), "cluster.local", name, type,
+                  [](std::uint64_t) { return 0; });
   }
   static std::set<std::string> addresses(const std::optional<Reply>& reply) {
     std::set<std::string> out;
@@ -72,17 +74,20 @@ TEST_F(DnsNames, AFamilyThatIsMissingIsAnEmptyAnswerNotAForward) {
   ASSERT_TRUE(reply.has_value());
   EXPECT_TRUE(reply->addresses.empty());
   EXPECT_EQ(reply->rcode, kNoError);
-  EXPECT_TRUE(addresses(ask("v4.default.svc.cluster.local", kTypeAaaa)).empty()) << "ipFamilies says v4 only";
+  EXPECT_TRUE(addresses(ask("v4.default.svc.cluster.local", kTypeAaaa)).empty())
+      << "ipFamilies says v4 only";
 }
 
 TEST_F(DnsNames, TheSearchPathIsCutOffAndACnameSaysSo) {
-  for (const char* suffix : {".default.svc.cluster.local", ".svc.cluster.local", ".cluster.local"}) {
+  for (const char* suffix :
+       {".default.svc.cluster.local", ".svc.cluster.local", ".cluster.local"}) {
     auto reply = ask(std::string("api.example.com") + suffix);
     ASSERT_TRUE(reply.has_value()) << suffix;
     EXPECT_EQ(reply->canonical, "api.example.com");
     EXPECT_EQ(addresses(reply), Set{"240.240.0.1"});
   }
-  EXPECT_FALSE(ask("api.example.com.other.svc.cluster.local").has_value()) << "another namespace's search path";
+  EXPECT_FALSE(ask("api.example.com.other.svc.cluster.local").has_value())
+      << "another namespace's search path";
 }
 
 TEST_F(DnsNames, WildcardsMatchBelowThemOnly) {
@@ -98,10 +103,13 @@ TEST_F(DnsNames, AHeadlessServiceIsItsHealthyPods) {
 
 TEST_F(DnsNames, WhatTheMeshDoesNotKnowIsForwarded) {
   EXPECT_FALSE(ask("nothing.default.svc.cluster.local").has_value());
-  EXPECT_FALSE(ask("empty.default.svc.cluster.local").has_value()) << "no endpoint: the cluster's DNS knows what to say";
-  EXPECT_FALSE(ask("no-vip.example.com").has_value()) << "no address of ours outside the cluster's domain";
+  EXPECT_FALSE(ask("empty.default.svc.cluster.local").has_value())
+      << "no endpoint: the cluster's DNS knows what to say";
+  EXPECT_FALSE(ask("no-vip.example.com").has_value())
+      << "no address of ours outside the cluster's domain";
   EXPECT_FALSE(ask("db-9.db.default.svc.cluster.local").has_value());
-  EXPECT_FALSE(ask("web-0.web.default.svc.cluster.local").has_value()) << "pod names are for headless services";
+  EXPECT_FALSE(ask("web-0.web.default.svc.cluster.local").has_value())
+      << "pod names are for headless services";
   EXPECT_FALSE(ask("web.default.svc.cluster.local", 33).has_value()) << "SRV";
   EXPECT_FALSE(ask("").has_value());
 }
@@ -110,7 +118,8 @@ TEST_F(DnsNames, APrivateServiceIsSeenInItsNamespaceOnly) {
   EXPECT_FALSE(ask("hidden.other.svc.cluster.local").has_value());
   auto inside = pod("client", "10.244.1.2");
   inside.ns = "other";
-  EXPECT_TRUE(lookup(*snapshot, inside, "cluster.local", "hidden.other.svc.cluster.local", kTypeA, [](std::uint64_t) { return 0; }));
+  EXPECT_TRUE(lookup(*snapshot, inside, "cluster.local", "hidden.other.svc.cluster.local", kTypeA,
+                     [](std::uint64_t) { return 0; }));
 }
 
 }  // namespace

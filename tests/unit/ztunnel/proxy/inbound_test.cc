@@ -10,7 +10,8 @@ namespace {
 using mesh::pod;
 using mesh::service;
 
-// One row: a CONNECT authority that arrives at server 10.244.2.3:15008, and the port it is for (0: refused with `code`).
+// One row: a CONNECT authority that arrives at server 10.244.2.3:15008, and the port it is for (0:
+// refused with `code`).
 struct Row {
   const char* authority;
   std::uint16_t port;
@@ -27,8 +28,12 @@ mesh::Workload server() {
 std::shared_ptr<const mesh::Snapshot> world() {
   mesh::Builder out;
   auto behind = service("behind", "10.96.0.7", {{80, 8080}});
-  behind.waypoint = mesh::GatewayAddress{mesh::NetworkAddress{"", mesh::ip("10.244.2.3"), std::nullopt}};
-  out.add(server()).add(service("web", "10.96.0.5", {{80, 8080}})).add(service("named", "10.96.0.6", {{80, 0}, {81, 0}})).add(behind);
+  behind.waypoint =
+      mesh::GatewayAddress{mesh::NetworkAddress{"", mesh::ip("10.244.2.3"), std::nullopt}};
+  out.add(server())
+      .add(service("web", "10.96.0.5", {{80, 8080}}))
+      .add(service("named", "10.96.0.6", {{80, 0}, {81, 0}}))
+      .add(behind);
   return out.build();
 }
 
@@ -66,7 +71,8 @@ TEST(Inbound, AuthorityTable) {
 TEST(Inbound, AnApplicationTunnelTakesEverything) {
   auto self = server();
   self.application_tunnel = mesh::ApplicationTunnel{.proxy_protocol = true, .port = 15088};
-  auto port = target_of(*world(), self, *SocketAddress::parse("10.244.2.3:15008"), *hbone::Authority::parse("10.96.0.5:80"));
+  auto port = target_of(*world(), self, *SocketAddress::parse("10.244.2.3:15008"),
+                        *hbone::Authority::parse("10.96.0.5:80"));
   EXPECT_TRUE(port && *port == 15088);
 }
 

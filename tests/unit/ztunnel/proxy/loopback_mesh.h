@@ -1,5 +1,6 @@
-// LoopbackMesh: two pods on one real loop and real sockets of 127.0.0.0/8: client 127.77.<n>.1, server 127.77.<n>.2. What BPF would
-// answer is played; TLS, HTTP/2, the loop and TCP are real. No root needed.
+// LoopbackMesh: two pods on one real loop and real sockets of 127.0.0.0/8: client 127.77.<n>.1,
+// server 127.77.<n>.2. What BPF would answer is played; TLS, HTTP/2, the loop and TCP are real. No
+// root needed.
 #pragma once
 
 #include <arpa/inet.h>
@@ -49,14 +50,18 @@ inline Fd bound_to(const SocketAddress& address, int type = SOCK_STREAM) {
 struct LoopbackSockets final : Sockets {
   SocketAddress original;
   Result<SocketAddress> original_destination(int) override { return original; }
-  Result<SocketAddress> local(int fd) override { return system().local(fd); }
-  Result<SocketAddress> peer(int fd) override { return system().peer(fd); }
-  Result<void> deliver_as(int, const SocketAddress&, const SocketAddress&, std::uint32_t) override { return {}; }
-  Result<std::size_t> receive_from(int fd, std::span<std::byte> buffer, SocketAddress& from) override {
-    return system().receive_from(fd, buffer, from);
+  Result<SocketAddress> local(int fd) override { return kernel().local(fd); }
+  Result<SocketAddress> peer(int fd) override { return kernel().peer(fd); }
+  Result<void> deliver_as(int, const SocketAddress&, const SocketAddress&, std::uint32_t) override {
+    return {};
   }
-  Result<void> send_to(int fd, std::span<const std::byte> datagram, const SocketAddress& to) override {
-    return system().send_to(fd, datagram, to);
+  Result<std::size_t> receive_from(int fd, std::span<std::byte> buffer,
+                                   SocketAddress& from) override {
+    return kernel().receive_from(fd, buffer, from);
+  }
+  Result<void> send_to(int fd, std::span<const std::byte> datagram,
+                       const SocketAddress& to) override {
+    return kernel().send_to(fd, datagram, to);
   }
 };
 
@@ -76,7 +81,9 @@ struct LoopbackCertificates final : ca::CertificateSource {
     if (!found) found = authority.credentials(identity);
     return found;
   }
-  io::Task<Result<ca::CredentialsPtr>> get(io::Loop&, mesh::Identity identity, Deadline) override { co_return peek(identity); }
+  io::Task<Result<ca::CredentialsPtr>> get(io::Loop&, mesh::Identity identity, Deadline) override {
+    co_return peek(identity);
+  }
 };
 
 struct Counted final : AccessLog {
@@ -99,18 +106,27 @@ struct LoopbackMesh {
     config.dns_upstream = *SocketAddress::parse(server_ip + ":15353");
     sockets.original = app;
     auto web = mesh::service("web", "10.96.0.50", {{80, 18080}});
-    world.add(mesh::pod("client", client_ip.c_str())).add(mesh::pod("server", server_ip.c_str())).add(web);
+    world.add(mesh::pod("client", client_ip.c_str()))
+        .add(mesh::pod("server", server_ip.c_str()))
+        .add(web);
     snapshot.set(world.build());
-    proxy = std::make_unique<LoopProxy>(LoopContext{.loop = *loop, .config = config, .snapshot = snapshot, .certificates = certificates,
-                                                    .socket_source = source, .sockets = sockets, .metrics = metrics.add_shard(),
+    proxy = std::make_unique<LoopProxy>(LoopContext{.loop = *loop,
+                                                    .config = config,
+                                                    .snapshot = snapshot,
+                                                    .certificates = certificates,
+                                                    .socket_source = source,
+                                                    .sockets = sockets,
+                                                    .metrics = metrics.add_shard(),
                                                     .access_log = log});
     pods::LoopSockets outside, inside;
     outside.outbound_v4 = bound_to(outbound);
     outside.dns_udp_v4 = bound_to(dns, SOCK_DGRAM);
     outside.dns_tcp_v4 = bound_to(dns);
     inside.hbone = bound_to(*SocketAddress::parse(server_ip + ":15008"));
-    proxy->add_pod({"uid-client", "client", "default", "client", {mesh::ip(client_ip.c_str())}}, std::move(outside));
-    proxy->add_pod({"uid-server", "server", "default", "server", {mesh::ip(server_ip.c_str())}}, std::move(inside));
+    proxy->add_pod({"uid-client", "client", "default", "client", {mesh::ip(client_ip.c_str())}},
+                   std::move(outside));
+    proxy->add_pod({"uid-server", "server", "default", "server", {mesh::ip(server_ip.c_str())}},
+                   std::move(inside));
   }
   io::Task<void> stop() { co_await proxy->stop(loop->in(std::chrono::seconds(0))); }
 

@@ -10,7 +10,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::byte pattern(std::size_t place) { return static_cast<std::byte>((place * 131 + place / 251) & 0xff); }
+std::byte pattern(std::size_t place) {
+  return static_cast<std::byte>((place * 131 + place / 251) & 0xff);
+}
 
 struct Loopback : testing::TestWithParam<io::LoopKind> {
   void SetUp() override {
@@ -20,10 +22,14 @@ struct Loopback : testing::TestWithParam<io::LoopKind> {
   }
   std::unique_ptr<LoopbackMesh> mesh;
 };
-INSTANTIATE_TEST_SUITE_P(Loops, Loopback, testing::Values(io::LoopKind::kEpoll, io::LoopKind::kUring),
-                         [](const auto& kind) { return kind.param == io::LoopKind::kEpoll ? "Epoll" : "Uring"; });
+INSTANTIATE_TEST_SUITE_P(Loops, Loopback,
+                         testing::Values(io::LoopKind::kEpoll, io::LoopKind::kUring),
+                         [](const auto& kind) {
+                           return kind.param == io::LoopKind::kEpoll ? "Epoll" : "Uring";
+                         });
 
-io::Task<Result<io::Socket>> dial(LoopbackMesh& mesh, SocketAddress address, int type = SOCK_STREAM) {
+io::Task<Result<io::Socket>> dial(LoopbackMesh& mesh, SocketAddress address,
+                                  int type = SOCK_STREAM) {
   io::Socket socket(*mesh.loop, tcp_socket(type));
   auto connected = co_await io::connect(*mesh.loop, socket.get(), address, mesh.loop->in(5s));
   if (!connected) co_return std::unexpected(connected.error());
@@ -81,7 +87,9 @@ io::Task<void> both_ways(LoopbackMesh& mesh, std::size_t count) {
   co_await mesh.stop();
 }
 
-TEST_P(Loopback, MegabytesBothWaysAtOnceAreWhole) { io::run_until_done(*mesh->loop, both_ways(*mesh, 16'000'000)); }
+TEST_P(Loopback, MegabytesBothWaysAtOnceAreWhole) {
+  io::run_until_done(*mesh->loop, both_ways(*mesh, 16'000'000));
+}
 
 // A reset travels: client → server application, and the other way.
 io::Task<void> resets(LoopbackMesh& mesh, bool by_client) {
@@ -92,13 +100,18 @@ io::Task<void> resets(LoopbackMesh& mesh, bool by_client) {
   if (!client || !server) co_return;
   (by_client ? *client : *server).reset();
   std::array<std::byte, 16> bytes;
-  auto got = co_await io::recv_some(*mesh.loop, (by_client ? *server : *client).get(), bytes, mesh.loop->in(2s));
+  auto got = co_await io::recv_some(*mesh.loop, (by_client ? *server : *client).get(), bytes,
+                                    mesh.loop->in(2s));
   EXPECT_FALSE(got.has_value()) << "a reset, not a clean end";
   if (!got) EXPECT_EQ(got.error().os, ECONNRESET);
   co_await mesh.stop();
 }
-TEST_P(Loopback, AResetByTheClientIsAResetAtTheServer) { io::run_until_done(*mesh->loop, resets(*mesh, true)); }
-TEST_P(Loopback, AResetByTheServerIsAResetAtTheClient) { io::run_until_done(*mesh->loop, resets(*mesh, false)); }
+TEST_P(Loopback, AResetByTheClientIsAResetAtTheServer) {
+  io::run_until_done(*mesh->loop, resets(*mesh, true));
+}
+TEST_P(Loopback, AResetByTheServerIsAResetAtTheClient) {
+  io::run_until_done(*mesh->loop, resets(*mesh, false));
+}
 
 // Half-close: the client's end reaches the server, which still may answer.
 io::Task<void> half_close(LoopbackMesh& mesh) {
@@ -130,7 +143,8 @@ TEST_P(Loopback, HalfClosedConnectionsGoOn) { io::run_until_done(*mesh->loop, ha
 #endif
 #endif
 #ifdef __OPTIMIZE__
-constexpr std::size_t kBytesPerIdlePair = 6 * 1024;  // DESIGN §10 wants 1.5 KB a stream and node: half of this
+constexpr std::size_t kBytesPerIdlePair =
+    6 * 1024;  // DESIGN §10 wants 1.5 KB a stream and node: half of this
 #else
 constexpr std::size_t kBytesPerIdlePair = 8 * 1024;  // -O0 frames keep every temporary
 #endif
@@ -184,7 +198,8 @@ io::Task<dns::Bytes> ask_udp(LoopbackMesh& mesh, dns::Bytes message) {
 io::Task<dns::Bytes> ask_tcp(LoopbackMesh& mesh, dns::Bytes message) {
   auto socket = co_await dial(mesh, mesh.dns);
   dns::Bytes framed;
-  dns::put(framed, {static_cast<int>(message.size() >> 8), static_cast<int>(message.size() & 0xff)});
+  dns::put(framed,
+           {static_cast<int>(message.size() >> 8), static_cast<int>(message.size() & 0xff)});
   framed.insert(framed.end(), message.begin(), message.end());
   // In two pieces, as a hostile or slow client would.
   auto sent = co_await io::send_all(*mesh.loop, socket->get(), std::span(framed).first(1));
@@ -193,7 +208,8 @@ io::Task<dns::Bytes> ask_tcp(LoopbackMesh& mesh, dns::Bytes message) {
   dns::Bytes reply(4096);
   std::size_t size = 0;
   while (size < 2 || size < 2 + static_cast<std::size_t>(dns::u16_at(reply, 0))) {
-    auto got = co_await io::recv_some(*mesh.loop, socket->get(), std::span(reply).subspan(size), mesh.loop->in(2s));
+    auto got = co_await io::recv_some(*mesh.loop, socket->get(), std::span(reply).subspan(size),
+                                      mesh.loop->in(2s));
     EXPECT_TRUE(got && *got != 0);
     if (!got || *got == 0) break;
     size += *got;
@@ -203,7 +219,8 @@ io::Task<dns::Bytes> ask_tcp(LoopbackMesh& mesh, dns::Bytes message) {
   co_return reply;
 }
 
-// The cluster's DNS: answers anything by its own bytes with QR set and a tail that no codec of ours would write.
+// The cluster's DNS: answers anything by its own bytes with QR set and a tail that no codec of ours
+// would write.
 dns::Bytes upstream_answer(const dns::Bytes& message) {
   auto out = message;
   out[2] |= std::byte{0x80};
@@ -216,11 +233,11 @@ io::Spawned upstream_udp(io::Scope&, LoopbackMesh& mesh, int fd, int& asked) {
     if (!ready) co_return;
     dns::Bytes message(4096);
     SocketAddress from;
-    auto got = Sockets::system().receive_from(fd, message, from);
+    auto got = Sockets::kernel().receive_from(fd, message, from);
     if (!got) continue;
     ++asked;
     message.resize(*got);
-    EXPECT_TRUE(Sockets::system().send_to(fd, upstream_answer(message), from).has_value());
+    EXPECT_TRUE(Sockets::kernel().send_to(fd, upstream_answer(message), from).has_value());
   }
 }
 io::Spawned upstream_tcp(io::Scope&, LoopbackMesh& mesh, int listener) {
@@ -254,7 +271,8 @@ io::Task<void> resolves(LoopbackMesh& mesh) {
   EXPECT_EQ(dns::records_of(reply).at(0).data, "10.96.0.50");
   EXPECT_EQ(asked, 0);
 
-  for (const auto& message : {dns::query("example.org", dns::kTypeA, 1232), dns::query("web.default.svc.cluster.local", 33)}) {
+  for (const auto& message : {dns::query("example.org", dns::kTypeA, 1232),
+                              dns::query("web.default.svc.cluster.local", 33)}) {
     reply = co_await ask_udp(mesh, message);
     EXPECT_EQ(reply, upstream_answer(message)) << "byte for byte";
   }
@@ -273,7 +291,9 @@ io::Task<void> resolves(LoopbackMesh& mesh) {
   co_await mesh.stop();
   co_await scope.join();
 }
-TEST_P(Loopback, DnsAnswersWhatTheMeshKnowsAndRelaysTheRest) { io::run_until_done(*mesh->loop, resolves(*mesh)); }
+TEST_P(Loopback, DnsAnswersWhatTheMeshKnowsAndRelaysTheRest) {
+  io::run_until_done(*mesh->loop, resolves(*mesh));
+}
 
 io::Task<void> upstream_is_silent(LoopbackMesh& mesh) {
   mesh.config.dns_timeout = 200ms;
@@ -282,7 +302,9 @@ io::Task<void> upstream_is_silent(LoopbackMesh& mesh) {
   EXPECT_EQ(dns::rcode_of(reply), dns::kServFail);
   co_await mesh.stop();
 }
-TEST_P(Loopback, ASilentUpstreamIsServfailNotSilence) { io::run_until_done(*mesh->loop, upstream_is_silent(*mesh)); }
+TEST_P(Loopback, ASilentUpstreamIsServfailNotSilence) {
+  io::run_until_done(*mesh->loop, upstream_is_silent(*mesh));
+}
 
 }  // namespace
 }  // namespace weft::proxy

@@ -36,7 +36,8 @@ struct Record : testing::Test {
     record.hbone = *SocketAddress::parse("10.244.2.3:15008");
     record.source_workload = std::make_shared<mesh::Workload>(client);
     record.destination_workload = std::make_shared<mesh::Workload>(server);
-    record.service = std::make_shared<mesh::Service>(mesh::service("web", "10.96.0.5", {{80, 8080}}));
+    record.service =
+        std::make_shared<mesh::Service>(mesh::service("web", "10.96.0.5", {{80, 8080}}));
     record.mutual_tls = true;
   }
   // The values of the only series whose response_flags are `flags`.
@@ -58,12 +59,17 @@ TEST_F(Record, ACompleteConnectionIsOneLineWithEveryField) {
   record.finish_ok(start + 12ms);
   EXPECT_EQ(log.count, 1);
   EXPECT_FALSE(log.failed);
-  EXPECT_EQ(log.line,
-            "connection complete src.addr=10.244.1.2:40000 src.workload=\"client-7f\" src.namespace=\"default\" "
-            "src.identity=\"spiffe://cluster.local/ns/default/sa/client-7f\" src.cluster=\"Kubernetes\" dst.addr=10.244.2.3:8080 "
-            "dst.hbone_addr=10.244.2.3:15008 dst.service=\"web.default.svc.cluster.local\" dst.workload=\"server-9c\" "
-            "dst.namespace=\"default\" dst.identity=\"spiffe://cluster.local/ns/default/sa/server-9c\" dst.cluster=\"Kubernetes\" "
-            "direction=\"outbound\" bytes_sent=10 bytes_recv=200 duration=\"12ms\"");
+  EXPECT_EQ(
+      log.line,
+      "connection complete src.addr=10.244.1.2:40000 src.workload=\"client-7f\" "
+      "src.namespace=\"default\" "
+      "src.identity=\"spiffe://cluster.local/ns/default/sa/client-7f\" src.cluster=\"Kubernetes\" "
+      "dst.addr=10.244.2.3:8080 "
+      "dst.hbone_addr=10.244.2.3:15008 dst.service=\"web.default.svc.cluster.local\" "
+      "dst.workload=\"server-9c\" "
+      "dst.namespace=\"default\" dst.identity=\"spiffe://cluster.local/ns/default/sa/server-9c\" "
+      "dst.cluster=\"Kubernetes\" "
+      "direction=\"outbound\" bytes_sent=10 bytes_recv=200 duration=\"12ms\"");
 }
 
 TEST_F(Record, TheLabelsAreIstiosInOrder) {
@@ -71,10 +77,29 @@ TEST_F(Record, TheLabelsAreIstiosInOrder) {
   fill(record);
   record.established();
   record.finish_ok(start);
-  const std::vector<std::string> expected = {
-      "source", "client", "client", "v1", "default", "spiffe://cluster.local/ns/default/sa/client-7f", "client", "v1", "Kubernetes",
-      "web.default.svc.cluster.local", "default", "web", "server", "server", "unknown", "default",
-      "spiffe://cluster.local/ns/default/sa/server-9c", "server", "unknown", "Kubernetes", "tcp", "-", "mutual_tls"};
+  const std::vector<std::string> expected = {"source",
+                                             "client",
+                                             "client",
+                                             "v1",
+                                             "default",
+                                             "spiffe://cluster.local/ns/default/sa/client-7f",
+                                             "client",
+                                             "v1",
+                                             "Kubernetes",
+                                             "web.default.svc.cluster.local",
+                                             "default",
+                                             "web",
+                                             "server",
+                                             "server",
+                                             "unknown",
+                                             "default",
+                                             "spiffe://cluster.local/ns/default/sa/server-9c",
+                                             "server",
+                                             "unknown",
+                                             "Kubernetes",
+                                             "tcp",
+                                             "-",
+                                             "mutual_tls"};
   EXPECT_EQ(labels("-"), expected);
 }
 
@@ -109,9 +134,12 @@ TEST_F(Record, TheLogCountsBytesFromTheApplicationsPointOfView) {
 TEST_F(Record, ADenialNamesBothIdentitiesAndThePolicy) {
   ConnectionRecord record(metrics, log, Direction::kInbound, start);
   fill(record);
-  record.finish_denied(start, {.allowed = false, .policy = "default/no", .reason = mesh::Verdict::Reason::kDeniedByPolicy});
+  record.finish_denied(
+      start,
+      {.allowed = false, .policy = "default/no", .reason = mesh::Verdict::Reason::kDeniedByPolicy});
   EXPECT_TRUE(log.failed);
-  for (const char* part : {"connection failed", "sa/client-7f", "sa/server-9c", "policy=\"default/no\"", "flags=\"DENY\""}) {
+  for (const char* part : {"connection failed", "sa/client-7f", "sa/server-9c",
+                           "policy=\"default/no\"", "flags=\"DENY\""}) {
     EXPECT_NE(log.line.find(part), std::string::npos) << part << " in " << log.line;
   }
   metrics.visit_traffic([&](auto values, const TrafficSeries& series) {
@@ -124,10 +152,12 @@ TEST_F(Record, ADenialNamesBothIdentitiesAndThePolicy) {
 TEST_F(Record, AnEarlyFailureIsLoggedWithReasonAndHint) {
   ConnectionRecord record(metrics, log, Direction::kOutbound, start);
   record.source = *SocketAddress::parse("[fd00::2]:4000");
-  record.finish_error(start, Outcome::kNetworkPolicy, Error{Code::kTimedOut, 0, "connect"}, "is 15008 blocked?");
+  record.finish_error(start, Outcome::kNetworkPolicy, Error{Code::kTimedOut, 0, "connect"},
+                      "is 15008 blocked?");
   EXPECT_TRUE(log.failed);
   EXPECT_EQ(log.line,
-            "connection failed src.addr=[fd00::2]:4000 direction=\"outbound\" bytes_sent=0 bytes_recv=0 duration=\"0ms\" "
+            "connection failed src.addr=[fd00::2]:4000 direction=\"outbound\" bytes_sent=0 "
+            "bytes_recv=0 duration=\"0ms\" "
             "flags=\"NETWORK_POLICY\" error=\"timed out: connect\" hint=\"is 15008 blocked?\"");
 }
 
@@ -137,7 +167,8 @@ TEST_F(Record, AResetByTheApplicationIsAnErrorTextButNoFailure) {
   record.finish_error(start, Outcome::kOk, Error{Code::kClosed, ECONNRESET, "receive"});
   EXPECT_FALSE(log.failed);
   EXPECT_NE(log.line.find("error=\"closed: receive"), std::string::npos);
-  metrics.visit_traffic([&](auto, const TrafficSeries& series) { EXPECT_EQ(series.failed.get(), 0u); });
+  metrics.visit_traffic(
+      [&](auto, const TrafficSeries& series) { EXPECT_EQ(series.failed.get(), 0u); });
 }
 
 TEST_F(Record, NamesFromTheNetworkCannotBreakTheLine) {

@@ -12,7 +12,7 @@ Event::~Event() {
 void Event::set() {
   if (set_) return;
   set_ = true;
-  while (Op* op = waits_.first()) finish(*op, 0);
+  while (Op* op = waits_.first()) loop_.complete(*op, 0);
   for (Hook* hook = hooks_; hook != nullptr;) {
     Hook* next = hook->next_;
     hook->act_(*hook);
@@ -21,13 +21,7 @@ void Event::set() {
 }
 
 void Event::cancel_waits() {
-  while (Op* op = waits_.first()) finish(*op, -ECANCELED);
-}
-
-// Takes a waiting operation out of whatever queue it is in and makes it ready.
-void Event::finish(Op& op, int result) {
-  if (op.state_ == Op::State::kQueued) loop_.queued_.remove(op);
-  loop_.complete(op, result);
+  while (Op* op = waits_.first()) loop_.complete(*op, -ECANCELED);
 }
 
 Result<void> Event::Wait::await_resume() const {

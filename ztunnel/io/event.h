@@ -61,8 +61,6 @@ class Event {
   };
 
  private:
-  void finish(Op& op, int result);
-
   Loop& loop_;
   OpChain waits_;
   Hook* hooks_ = nullptr;

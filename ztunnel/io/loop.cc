@@ -102,6 +102,7 @@ void Loop::start(Op& op) {
 
 void Loop::complete(Op& op, std::int32_t result) {
   WEFT_ASSERT(op.state_ == Op::State::kQueued || op.state_ == Op::State::kFlying);
+  if (op.state_ == Op::State::kQueued) queued_.remove(op);
   op.result_ = result;
   op.state_ = Op::State::kReady;
   timers_.remove(op);
@@ -146,10 +147,7 @@ void Loop::cancel(int fd) {
 
 void Loop::cancel_op(Op& op) {
   op.cancelled_ = true;
-  if (op.state_ == Op::State::kQueued) {
-    queued_.remove(op);
-    complete(op, -ECANCELED);
-  } else if (op.kind_ == Op::Kind::kEvent) {
+  if (op.state_ == Op::State::kQueued || op.kind_ == Op::Kind::kEvent) {
     complete(op, -ECANCELED);
   } else {
     abort(op);

@@ -9,13 +9,13 @@ from weft import eventually, namespace, pod, python_app, service
 
 
 @pytest.fixture
-def pair(mesh, cleanup):
-    cleanup("flip")
+def pair(mesh):
     mesh.apply([namespace("flip"), pod("flip", "server", python_app("echo", 7000), node="node2", ready_port=7000),
                 pod("flip", "client", node="node1"), service("flip", "server", [7000])])
     mesh.wait("pod", "server", ns="flip")
     mesh.wait("pod", "client", ns="flip")
-    return mesh
+    yield mesh
+    mesh.delete("namespace", "flip")
 
 
 def containers(mesh):
@@ -54,11 +54,12 @@ def test_the_pods_label_beats_the_namespaces(mesh, cleanup):
 
 @pytest.mark.parametrize("key", ["istio.io/dataplane-mode=ambient", "istio-injection=enabled"])
 def test_istios_labels_enroll_too(mesh, cleanup, key):
-    cleanup("alias")
-    mesh.apply([namespace("alias"), pod("alias", "a")])
-    mesh.wait("pod", "a", ns="alias")
-    mesh.label("namespace", "alias", key)
-    mesh.wait_captured(("alias", "a"))
+    ns = "alias-" + key.split("=")[1]
+    cleanup(ns)
+    mesh.apply([namespace(ns), pod(ns, "a")])
+    mesh.wait("pod", "a", ns=ns)
+    mesh.label("namespace", ns, key)
+    mesh.wait_captured((ns, "a"))
 
 
 def test_fifty_flips_under_load_lose_nothing(pair):

@@ -47,7 +47,7 @@ def test_both_ends_count_connections_and_bytes_exactly(world):
 
 
 def test_series_carry_istios_labels_in_order_and_both_principals(world):
-    text = world.node_exec("node1", "curl", "-sf", "http://127.0.0.1:15020/metrics").stdout
+    text = world.node_exec("node1", "curl", "-sf", f"http://{weft.node_ip('node1')}:15020/metrics").stdout
     line = next(l for l in text.splitlines() if l.startswith("istio_tcp_connections_opened_total{") and 'destination_workload="server"' in l)
     names = re.findall(r'(\w+)="', line)
     assert names[:len(LABELS)] == LABELS
@@ -57,7 +57,7 @@ def test_series_carry_istios_labels_in_order_and_both_principals(world):
 
 @pytest.mark.parametrize("port", [15020, 15030])
 def test_promtool_finds_nothing_to_complain_about(world, port):
-    text = world.node_exec("node1", "curl", "-sf", f"http://127.0.0.1:{port}/metrics").stdout
+    text = world.node_exec("node1", "curl", "-sf", f"http://{weft.node_ip('node1')}:{port}/metrics").stdout
     result = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert result.returncode == 0 and not result.stderr.strip(), result.stderr + result.stdout
 

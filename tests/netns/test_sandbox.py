@@ -15,8 +15,11 @@ def leftovers(name):
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:
-                if f"/weft-{name}" in file.read():
-                    out.append(f"process {pid}")
+                ours = f"/weft-{name}/" in file.read()
+            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+                dead = "State:\tZ" in file.read()  # only its parent, init, can take it away
+            if ours and not dead:
+                out.append(f"process {pid}")
         except OSError:
             pass
     for path in (f"/run/weft/sandbox/{name}", f"/sys/fs/cgroup/unified/weft-{name}", f"/sys/fs/cgroup/weft-{name}"):

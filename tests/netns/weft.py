@@ -112,7 +112,7 @@ class Sandbox:
     # --- reports
     def metrics(self, node, port):
         """[(name, labels, value)] of a node's endpoint, fetched in the node's own namespaces."""
-        text = self.node_exec(node, "curl", "-sf", "--max-time", "5", f"http://127.0.0.1:{port}/metrics").stdout
+        text = self.node_exec(node, "curl", "-sf", "--max-time", "5", f"http://{node_ip(node)}:{port}/metrics").stdout
         return parse_metrics(text)
 
     def node_pid(self, node):
@@ -152,6 +152,10 @@ class Sandbox:
             if ours and comm == name[:15] and (node is None or f"/{node}/" in cgroup):
                 out.append(int(pid))
         return out
+
+
+def node_ip(node):
+    return f"172.31.0.{node.removeprefix('node')}"
 
 
 def parse_metrics(text):
@@ -231,7 +235,7 @@ class Capture:
 
     def __init__(self, sandbox, node, interface, expression="tcp"):
         self.path = f"/tmp/weft-test-{os.getpid()}-{time.monotonic_ns()}.pcap"
-        argv = ["tcpdump", "-U", "-n", "-B", "16384", "-s", "0", "-i", interface, "-w", self.path, expression]
+        argv = ["tcpdump", "-U", "-n", "--immediate-mode", "-B", "16384", "-s", "0", "-i", interface, "-w", self.path, expression]
         self.process = sandbox.node_popen(node, *argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         os.set_blocking(self.process.stderr.fileno(), True)
         line = self.process.stderr.readline()

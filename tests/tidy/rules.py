@@ -37,7 +37,7 @@ ZTUNNEL = {
 PURE = ("base/", "mesh/", "bpf/include/")
 BANNED = [
     (r"\bstrcpy\(|\bstrcat\(|\bsprintf\(", "use std::string or fmt"),
-    (r"(^|[^_\w])system\(", "use posix_spawn with an argument vector"),
+    (r"(^|[^_\w.>])system\(\"", "use posix_spawn with an argument vector"),
     (r"\bstd::thread\([^)]*\)\.detach\(|\.detach\(\)", "join threads"),
     (r"\busing namespace std\b", "name what you use"),
     (r"\brand\(\)", "randomness is an argument"),

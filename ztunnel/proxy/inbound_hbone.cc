@@ -121,6 +121,10 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   if (record.source_workload && record.source_workload->identity() != *peer.identity)
     record.source_workload = nullptr;
 
+  // The application expects a PROXY v2 header that is not written yet: refused rather than sent without.
+  if (self->application_tunnel && self->application_tunnel->proxy_protocol) {
+    co_return fail(Code::kUnsupported, "application tunnel with PROXY protocol");
+  }
   const auto authority = hbone::Authority::parse(request.authority);
   if (!authority) co_return fail(Code::kMalformed, "authority");
   auto port = target_of(*snapshot, *self, peer.local, *authority);

@@ -74,6 +74,21 @@ Result<std::uint16_t> target_of(const mesh::Snapshot& snapshot, const mesh::Work
   return port;
 }
 
+SocketAddress client_of(std::string_view forwarded, const SocketAddress& peer) {
+  while (!forwarded.empty()) {
+    const auto end = forwarded.find(';');
+    auto part = forwarded.substr(0, end);
+    forwarded.remove_prefix(end == std::string_view::npos ? forwarded.size() : end + 1);
+    if (!part.starts_with("for=")) continue;
+    part.remove_prefix(4);
+    if (part.size() >= 2 && part.front() == '"' && part.back() == '"')
+      part = part.substr(1, part.size() - 2);
+    const auto told = SocketAddress::parse(part);
+    return told && told->ip == peer.ip && told->port != 0 ? *told : peer;
+  }
+  return peer;
+}
+
 mesh::ServicePtr guess_service(const mesh::Snapshot& snapshot, const mesh::Workload& self,
                                std::uint16_t port, std::string_view host) {
   if (!host.empty()) {

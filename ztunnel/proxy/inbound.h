@@ -21,6 +21,11 @@ namespace weft::proxy {
 Result<std::uint16_t> target_of(const mesh::Snapshot& snapshot, const mesh::Workload& self,
                                 const SocketAddress& local, const hbone::Authority& authority);
 
+// The client to show to the application: the tunnel's other end, with the client's own port if the
+// `forwarded` header tells it for that very address (all streams of a tunnel share the tunnel's
+// port). Pure.
+SocketAddress client_of(std::string_view forwarded, const SocketAddress& peer);
+
 // The service for the labels: the one named by the client, else one that has `port` as a target on
 // `self`, else null. Pure.
 mesh::ServicePtr guess_service(const mesh::Snapshot& snapshot, const mesh::Workload& self,

@@ -107,7 +107,7 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
                                                  Live& live, ConnectionRecord& record,
                                                  std::string& baggage) {
   const auto& request = incoming.request();
-  record.source = peer.client;
+  record.source = client_of(request.forwarded, peer.client);
   record.destination = record.hbone = peer.local;
   record.mutual_tls = true;
   record.source_identity = peer.identity;
@@ -121,7 +121,8 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   if (record.source_workload && record.source_workload->identity() != *peer.identity)
     record.source_workload = nullptr;
 
-  // The application expects a PROXY v2 header that is not written yet: refused rather than sent without.
+  // The application expects a PROXY v2 header that is not written yet: refused rather than sent
+  // without.
   if (self->application_tunnel && self->application_tunnel->proxy_protocol) {
     co_return fail(Code::kUnsupported, "application tunnel with PROXY protocol");
   }
@@ -134,7 +135,7 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   record.service = guess_service(*snapshot, *self, *port, hbone::forwarded_host(request.forwarded));
   baggage = hbone::format_baggage(baggage_of(*self));
   live.attributes = {peer.client.ip, app.ip, app.port, peer.identity.get()};
-  auto delivered = co_await deliver(pod_, *self, peer.client, app, live);
+  auto delivered = co_await deliver(pod_, *self, record.source, app, live);
   co_return delivered;
 }
 

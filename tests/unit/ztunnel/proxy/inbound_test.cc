@@ -76,6 +76,19 @@ TEST(Inbound, AnApplicationTunnelTakesEverything) {
   EXPECT_TRUE(port && *port == 15088);
 }
 
+TEST(Inbound, TheClientsOwnPortIsBelievedForItsOwnAddressOnly) {
+  const auto peer = *SocketAddress::parse("10.244.1.2:50000");
+  const auto told = [&](const char* header) { return client_of(header, peer).str(); };
+  EXPECT_EQ(told(R"(for="10.244.1.2:40000")"), "10.244.1.2:40000");
+  EXPECT_EQ(told(R"(for="10.244.1.2:40000";host=web)"), "10.244.1.2:40000");
+  EXPECT_EQ(told("host=web;for=10.244.1.2:40000"), "10.244.1.2:40000");
+  for (const char* header : {"", "for=", "for=\"", R"(for="10.9.9.9:40000")",
+                             R"(for="10.244.1.2:0")", "for=10.244.1.2", "x;;=;"}) {
+    EXPECT_EQ(told(header), "10.244.1.2:50000") << header;
+  }
+  EXPECT_EQ(client_of(R"(for="[fd00::2]:7")", *SocketAddress::parse("[fd00::2]:9")).port, 7);
+}
+
 TEST(Inbound, TheServiceIsTheOneNamedElseTheOneWithThatTarget) {
   const auto snapshot = world();
   const auto self = server();

@@ -16,6 +16,7 @@
 namespace weft::ca {
 namespace {
 
+constexpr auto kLoadedRefresh = std::chrono::seconds(5);
 constexpr auto kWakeMax = std::chrono::seconds(60);  // the wall clock may be set: look at it now and then
 
 double random_unit() {
@@ -54,6 +55,7 @@ void Keeper::load() {
     ++valid;
   }
   if (valid > 0) spdlog::info("began with kept certificates count={}", valid);
+  desk_.refresh_all(now, kLoadedRefresh);  // the roots may have changed meanwhile
   executor_.post([this] { pump(); });
 }
 

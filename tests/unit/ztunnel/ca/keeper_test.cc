@@ -38,6 +38,7 @@ class FakeExecutor final : public rpc::Executor {
     now_ = until;
   }
   void run() { advance({}); }
+  void forget() { acts_.clear(); }
 
  private:
   WallClock::time_point now_ = std::chrono::time_point_cast<std::chrono::seconds>(WallClock::now());
@@ -68,6 +69,7 @@ class KeeperTest : public ::testing::Test {
 
   void make(KeeperOptions options) {
     if (keeper_) keeper_->stop();
+    executor_.forget();
     keeper_ = std::make_unique<Keeper>(executor_, signer_, std::move(options));
     keeper_->load();
   }
@@ -197,7 +199,7 @@ TEST_F(KeeperTest, AnotherRootReachesEveryIdentityAtOnce) {
   answer();
   const CsrCa second("second root");
   keeper_->roots_changed();
-  executor_.advance(1s);
+  executor_.advance(1100ms);
   ASSERT_EQ(signer_.asked.size(), 2u);
   auto asked = std::move(signer_.asked.front());
   const auto waiting = asked.identity == id("a") ? id("b") : id("a");

@@ -28,34 +28,45 @@ struct Line {
 };
 
 void add_name(CLI::App* app, Line& line, const char* flags) {
-  app->add_option(flags, line.context.sandbox, "Which sandbox (default: the one that is up)")->envname("WEFT_SANDBOX");
+  app->add_option(flags, line.context.sandbox, "Which sandbox (default: the one that is up)")
+      ->envname("WEFT_SANDBOX");
 }
 
-void add_output(CLI::App* app, Line& line) { app->add_option("-o,--output", line.context.output, "json, yaml, wide, name or jsonpath=…"); }
+void add_output(CLI::App* app, Line& line) {
+  app->add_option("-o,--output", line.context.output, "json, yaml, wide, name or jsonpath=…");
+}
 
-CLI::App* add(CLI::App* parent, Line& line, const char* name, const char* help, std::function<int()> command) {
+CLI::App* add(CLI::App* parent, Line& line, const char* name, const char* help,
+              std::function<int()> command) {
   auto* app = parent->add_subcommand(name, help);
   add_output(app, line);
   app->callback([&line, command = std::move(command)] { line.command = command; });
   return app;
 }
 
-void add_namespace(CLI::App* app, std::string& ns) { app->add_option("-n,--namespace", ns, "Namespace")->capture_default_str(); }
+void add_namespace(CLI::App* app, std::string& ns) {
+  app->add_option("-n,--namespace", ns, "Namespace")->capture_default_str();
+}
 
 void add_object_options(CLI::App* app, Line& line) {
   add_namespace(app, line.objects.ns);
   app->add_option("-l,--selector", line.objects.selector, "Only objects with these labels");
   app->add_flag("-A,--all-namespaces", line.objects.all_namespaces, "In every namespace");
-  app->add_flag("--ignore-not-found", line.objects.ignore_not_found, "An object that is not there is no error");
+  app->add_flag("--ignore-not-found", line.objects.ignore_not_found,
+                "An object that is not there is no error");
 }
 
 void add_object_commands(CLI::App* sandbox, Line& line) {
   auto& o = line.objects;
-  auto* apply = add(sandbox, line, "apply", "Create or change objects from manifests", [&line] { return sandbox_apply(line.context, line.objects); });
-  apply->add_option("-f,--filename", o.files, "File, directory or - for stdin")->required()->allow_extra_args(false);
+  auto* apply = add(sandbox, line, "apply", "Create or change objects from manifests",
+                    [&line] { return sandbox_apply(line.context, line.objects); });
+  apply->add_option("-f,--filename", o.files, "File, directory or - for stdin")
+      ->required()
+      ->allow_extra_args(false);
   add_namespace(apply, o.ns);
 
-  auto* remove = add(sandbox, line, "delete", "Delete objects", [&line] { return sandbox_delete(line.context, line.objects); });
+  auto* remove = add(sandbox, line, "delete", "Delete objects",
+                     [&line] { return sandbox_delete(line.context, line.objects); });
   remove->add_option("-f,--filename", o.files, "File, directory or -")->allow_extra_args(false);
   remove->add_option("object", o.names, "KIND NAME… or KIND/NAME…");
   add_object_options(remove, line);
@@ -65,28 +76,35 @@ void add_object_commands(CLI::App* sandbox, Line& line) {
   remove->add_option("--timeout", o.timeout, "How long to wait");
   remove->add_flag("--force", line.ignored, "Accepted; use --grace-period=0");
 
-  auto* get = add(sandbox, line, "get", "Show objects", [&line] { return sandbox_get(line.context, line.objects); });
+  auto* get = add(sandbox, line, "get", "Show objects",
+                  [&line] { return sandbox_get(line.context, line.objects); });
   get->add_option("object", o.names, "KIND [NAME…] or KIND/NAME…")->required();
   add_object_options(get, line);
   get->add_flag("--no-headers", o.no_headers, "Rows only");
 
-  for (const auto& [name, field] : {std::pair("label", "labels"), std::pair("annotate", "annotations")}) {
-    auto* app = add(sandbox, line, name, "Set (key=value) or remove (key-)", [&line, field] { return sandbox_annotate(line.context, line.objects, field); });
+  for (const auto& [name, field] :
+       {std::pair("label", "labels"), std::pair("annotate", "annotations")}) {
+    auto* app = add(sandbox, line, name, "Set (key=value) or remove (key-)",
+                    [&line, field] { return sandbox_annotate(line.context, line.objects, field); });
     app->add_option("object", o.names, "KIND NAME key=value|key-…")->required();
     add_namespace(app, o.ns);
     app->add_flag("--overwrite", line.ignored, "Accepted; always so");
   }
 
-  auto* wait = add(sandbox, line, "wait", "Wait for a condition", [&line] { return sandbox_wait(line.context, line.objects); });
+  auto* wait = add(sandbox, line, "wait", "Wait for a condition",
+                   [&line] { return sandbox_wait(line.context, line.objects); });
   wait->add_option("object", o.names, "KIND NAME… or KIND/NAME…")->required();
-  wait->add_option("--for", o.condition, "CONDITION, condition=NAME[=VALUE], delete, jsonpath={…}=VALUE")->required();
+  wait->add_option("--for", o.condition,
+                   "CONDITION, condition=NAME[=VALUE], delete, jsonpath={…}=VALUE")
+      ->required();
   wait->add_option("--timeout", o.timeout, "Default 30s");
   wait->add_flag("--all", o.all, "All of this kind");
   add_object_options(wait, line);
 }
 
 void add_process_commands(CLI::App* sandbox, Line& line) {
-  auto* exec = add(sandbox, line, "exec", "Run a command in a pod", [&line] { return sandbox_exec(line.context, line.exec); });
+  auto* exec = add(sandbox, line, "exec", "Run a command in a pod",
+                   [&line] { return sandbox_exec(line.context, line.exec); });
   add_namespace(exec, line.exec.ns);
   exec->add_option("-c,--container", line.exec.container, "Container (default: the first)");
   exec->add_flag("-i,--stdin,-t,--tty", line.ignored, "Accepted; always so");
@@ -95,47 +113,60 @@ void add_process_commands(CLI::App* sandbox, Line& line) {
   exec->positionals_at_end(true);
 
   for (const char* action : {"stop", "start", "restart"}) {
-    auto* app = add(sandbox, line, action, "A component: agent, ztunnel, controlplane, envoy, dns", [&line, action] {
-      line.component.action = action;
-      return sandbox_component(line.context, line.component);
-    });
+    auto* app = add(sandbox, line, action, "A component: agent, ztunnel, controlplane, envoy, dns",
+                    [&line, action] {
+                      line.component.action = action;
+                      return sandbox_component(line.context, line.component);
+                    });
     app->add_option("component", line.component.component, "Which")->required();
     app->add_option("--node", line.component.node, "Only on this node");
     app->add_option("--signal", line.component.signal, "Instead of TERM");
     app->add_option("--timeout", line.component.timeout, "How long to wait")->capture_default_str();
   }
 
-  auto* logs = add(sandbox, line, "logs", "Show the log of a component or a pod", [&line] { return sandbox_logs(line.context, line.logs); });
-  logs->add_option("name", line.logs.name, "agent, ztunnel, controlplane, dns or a pod")->required();
+  auto* logs = add(sandbox, line, "logs", "Show the log of a component or a pod",
+                   [&line] { return sandbox_logs(line.context, line.logs); });
+  logs->add_option("name", line.logs.name, "agent, ztunnel, controlplane, dns or a pod")
+      ->required();
   add_namespace(logs, line.logs.ns);
   logs->add_option("-c,--container", line.logs.container, "Container (default: the first)");
   logs->add_option("--node", line.logs.node, "Of a component");
   logs->add_flag("-f,--follow", line.logs.follow, "Go on as it grows");
   logs->add_option("--tail", line.logs.tail, "Only the last lines");
 
-  auto* certificate = add(sandbox, line, "certificate", "Key, chain and roots of a workload", [&line] { return sandbox_certificate(line.context, line.certificate); });
+  auto* certificate = add(sandbox, line, "certificate", "Key, chain and roots of a workload",
+                          [&line] { return sandbox_certificate(line.context, line.certificate); });
   certificate->add_option("serviceaccount", line.certificate.account, "ServiceAccount")->required();
   add_namespace(certificate, line.certificate.ns);
-  certificate->add_option("--out", line.certificate.out, "Directory to write key.pem, chain.pem and roots.pem to")->required();
+  certificate
+      ->add_option("--out", line.certificate.out,
+                   "Directory to write key.pem, chain.pem and roots.pem to")
+      ->required();
 }
 
 void add_up_options(CLI::App* app, Line& line) {
-  app->add_option("--nodes", line.up.nodes, "How many nodes")->capture_default_str()->check(CLI::Range(1, sandbox::kNodesMax));
+  app->add_option("--nodes", line.up.nodes, "How many nodes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, sandbox::kNodesMax));
   app->add_option("--set", line.up.set, "KEY=VALUE, see below")->allow_extra_args(false);
   app->add_flag("--no-mesh", line.up.no_mesh, "Pods and Services only, nothing of Weft");
 }
 
 void add_sandbox(CLI::App* app, Line& line) {
-  auto* sandbox = app->add_subcommand("sandbox", "Nodes and pods on this machine, from Kubernetes manifests");
+  auto* sandbox =
+      app->add_subcommand("sandbox", "Nodes and pods on this machine, from Kubernetes manifests");
   sandbox->require_subcommand(1);
   add_output(sandbox, line);
   add_name(sandbox, line, "--name,--sandbox");
-  auto* up = add(sandbox, line, "up", "Make a sandbox", [&line] { return sandbox_up(line.context, line.up); });
+  auto* up = add(sandbox, line, "up", "Make a sandbox",
+                 [&line] { return sandbox_up(line.context, line.up); });
   add_up_options(up, line);
   up->footer("Keys of --set:\n" + sandbox::settings_help());
-  auto* down = add(sandbox, line, "down", "Remove a sandbox and all that is in it", [&line] { return sandbox_down(line.context, line.down_all); });
+  auto* down = add(sandbox, line, "down", "Remove a sandbox and all that is in it",
+                   [&line] { return sandbox_down(line.context, line.down_all); });
   down->add_flag("--all", line.down_all, "Every sandbox of this machine");
-  auto* daemon = add(sandbox, line, "daemon", "", [&line] { return sandbox_daemon(line.context, line.up, line.progress); });
+  auto* daemon = add(sandbox, line, "daemon", "",
+                     [&line] { return sandbox_daemon(line.context, line.up, line.progress); });
   add_up_options(daemon, line);
   daemon->add_option("--progress", line.progress);
   daemon->group("");
@@ -152,10 +183,13 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   add_name(&app, line, "--sandbox");
   add_output(&app, line);
-  auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?", [&line] { return check(line.context, line.pre); });
+  auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?",
+                        [&line] { return check(line.context, line.pre); });
   check_app->add_flag("--pre", line.pre, "Only what must be there before");
-  add(&app, line, "status", "Who is enrolled, since when, why not", [&line] { return status(line.context); });
-  auto* version_app = add(&app, line, "version", "Versions of client and server", [&line] { return version(line.context); });
+  add(&app, line, "status", "Who is enrolled, since when, why not",
+      [&line] { return status(line.context); });
+  auto* version_app = add(&app, line, "version", "Versions of client and server",
+                          [&line] { return version(line.context); });
   auto* completion_app = app.add_subcommand("completion", "Shell completion: bash or zsh");
   completion_app->add_option("shell", line.shell)->required();
   completion_app->callback([&line] { line.command = [&line] { return completion(line.shell); }; });
@@ -166,7 +200,10 @@ int run(int argc, char** argv) {
   } catch (const CLI::RequiredError& error) {
     const auto words = app.remaining(true);
     if (words.empty()) return app.exit(error), kUsage;
-    std::fprintf(stderr, "weftctl: there is no command \"%s\"; `weftctl --help` and `weftctl sandbox --help` list them\n", words[0].c_str());
+    std::fprintf(stderr,
+                 "weftctl: there is no command \"%s\"; `weftctl --help` and `weftctl sandbox "
+                 "--help` list them\n",
+                 words[0].c_str());
     return kUsage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;

@@ -2,5 +2,7 @@
 #pragma once
 
 namespace weft::cli {
-int run(int argc, char** argv);  // the exit code: 0 done, 1 failed, 64 wrong usage; exec passes the command's own
+int run(
+    int argc,
+    char** argv);  // the exit code: 0 done, 1 failed, 64 wrong usage; exec passes the command's own
 }

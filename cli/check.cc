@@ -39,29 +39,34 @@ Finding kernel_version() {
   std::sscanf(name.release, "%d.%d", &major, &minor);
   const int version = major * 1000 + minor;
   return {"kernel", fmt::format("kernel {} is 5.15 or newer, best 6.1 or newer", name.release),
-          version >= 6001 ? Verdict::kGood : version >= 5015 ? Verdict::kWarning : Verdict::kBad,
+          version >= 6001   ? Verdict::kGood
+          : version >= 5015 ? Verdict::kWarning
+                            : Verdict::kBad,
           version >= 5015 ? "without 6.1 some features are off" : "install a kernel from 5.15 on"};
 }
 
 Finding cgroup2() {
   const auto mount = sandbox::cgroup2_mount();
-  return {"kernel", mount ? "cgroup2 is mounted at " + *mount : "cgroup2 is mounted", mount ? Verdict::kGood : Verdict::kBad,
-          mount ? "" : mount.error().text};
+  return {"kernel", mount ? "cgroup2 is mounted at " + *mount : "cgroup2 is mounted",
+          mount ? Verdict::kGood : Verdict::kBad, mount ? "" : mount.error().text};
 }
 
 // Mounted by whoever needs it (each node of a sandbox has its own): the kernel must only know it.
 Finding bpffs() {
   const auto known = sandbox::read_file("/proc/filesystems");
   const bool good = known && known->find("\tbpf\n") != std::string::npos;
-  return {"kernel", "the kernel has bpffs", good ? Verdict::kGood : Verdict::kBad, "the kernel needs CONFIG_BPF_SYSCALL"};
+  return {"kernel", "the kernel has bpffs", good ? Verdict::kGood : Verdict::kBad,
+          "the kernel needs CONFIG_BPF_SYSCALL"};
 }
 
 Finding btf() {
   const Fd file(open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC));
   char magic[2] = {};
-  const bool good = file && read(file.get(), magic, 2) == 2 && static_cast<unsigned char>(magic[0]) == 0x9f;
-  return {"kernel", "the kernel describes its types (BTF)", good ? Verdict::kGood : Verdict::kBad,
-          "/sys/kernel/btf/vmlinux is missing or unreadable: the kernel needs CONFIG_DEBUG_INFO_BTF"};
+  const bool good =
+      file && read(file.get(), magic, 2) == 2 && static_cast<unsigned char>(magic[0]) == 0x9f;
+  return {
+      "kernel", "the kernel describes its types (BTF)", good ? Verdict::kGood : Verdict::kBad,
+      "/sys/kernel/btf/vmlinux is missing or unreadable: the kernel needs CONFIG_DEBUG_INFO_BTF"};
 }
 
 Finding bpf_syscall() {
@@ -72,21 +77,25 @@ Finding bpf_syscall() {
   attr.max_entries = 1;
   const Fd map(static_cast<int>(syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof attr)));
   return {"kernel", "BPF maps can be made", map ? Verdict::kGood : Verdict::kBad,
-          fmt::format("bpf(): {}; run as root, and look for a seccomp profile or kernel lockdown", std::strerror(errno))};
+          fmt::format("bpf(): {}; run as root, and look for a seccomp profile or kernel lockdown",
+                      std::strerror(errno))};
 }
 
 Finding io_uring() {
   unsigned char parameters[120] = {};
   const Fd ring(static_cast<int>(syscall(SYS_io_uring_setup, 4, parameters)));
   return {"kernel", "io_uring is allowed", ring ? Verdict::kGood : Verdict::kWarning,
-          "a seccomp profile or kernel.io_uring_disabled forbids it: ztunnel falls back to epoll, which is slower"};
+          "a seccomp profile or kernel.io_uring_disabled forbids it: ztunnel falls back to epoll, "
+          "which is slower"};
 }
 
 Finding program(const char* name, const char* package) {
   for (const char* dir : {"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"}) {
-    if (access((std::string(dir) + name).c_str(), X_OK) == 0) return {"sandbox", fmt::format("{} is installed", name), Verdict::kGood, ""};
+    if (access((std::string(dir) + name).c_str(), X_OK) == 0)
+      return {"sandbox", fmt::format("{} is installed", name), Verdict::kGood, ""};
   }
-  return {"sandbox", fmt::format("{} is installed", name), Verdict::kBad, fmt::format("apt-get install {}", package)};
+  return {"sandbox", fmt::format("{} is installed", name), Verdict::kBad,
+          fmt::format("apt-get install {}", package)};
 }
 
 void add_running(const Context& context, std::vector<Finding>& findings) {
@@ -96,25 +105,37 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
     return;
   }
   const auto status = ask(context, {{"cmd", "status"}});
-  findings.push_back({"mesh", fmt::format("the daemon of sandbox {} answers", layout->name), status ? Verdict::kGood : Verdict::kBad,
-                      status ? "" : status.error().text});
+  findings.push_back({"mesh", fmt::format("the daemon of sandbox {} answers", layout->name),
+                      status ? Verdict::kGood : Verdict::kBad, status ? "" : status.error().text});
   if (!status) return;
   for (const auto& c : (*status)["components"]) {
     const auto state = str(c, {"state"}), node = str(c, {"node"}), name = str(c, {"name"});
     const auto restarts = sandbox::number(c, {"restarts"});
     const auto where = node.empty() ? std::string() : " on " + node;
-    findings.push_back({"mesh", fmt::format("{}{} is ready", name, where),
-                        state != "ready" ? Verdict::kBad : restarts > 0 ? Verdict::kWarning : Verdict::kGood,
-                        state != "ready" ? fmt::format("it is {}{}{}; look at `weftctl sandbox logs {}{}`", state, str(c, {"lastEnd"}).empty() ? "" : " after ",
-                                                       str(c, {"lastEnd"}), name, node.empty() ? "" : " --node " + node)
-                                         : fmt::format("it was restarted {} times, last after {}", restarts, str(c, {"lastEnd"}))});
+    findings.push_back(
+        {"mesh", fmt::format("{}{} is ready", name, where),
+         state != "ready" ? Verdict::kBad
+         : restarts > 0   ? Verdict::kWarning
+                          : Verdict::kGood,
+         state != "ready"
+             ? fmt::format("it is {}{}{}; look at `weftctl sandbox logs {}{}`", state,
+                           str(c, {"lastEnd"}).empty() ? "" : " after ", str(c, {"lastEnd"}), name,
+                           node.empty() ? "" : " --node " + node)
+             : fmt::format("it was restarted {} times, last after {}", restarts,
+                           str(c, {"lastEnd"}))});
     if (name != "agent" || state != "ready") continue;
-    const auto agent = sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
-    findings.push_back({"mesh", fmt::format("the agent on {} answers", node), agent ? Verdict::kGood : Verdict::kBad, agent ? "" : agent.error().text});
+    const auto agent =
+        sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
+    findings.push_back({"mesh", fmt::format("the agent on {} answers", node),
+                        agent ? Verdict::kGood : Verdict::kBad, agent ? "" : agent.error().text});
     if (!agent) continue;
     for (const auto& pod : sandbox::list(*agent, {"pods"})) {
       const auto error = str(pod, {"error"});
-      if (!error.empty()) findings.push_back({"mesh", fmt::format("pod {}/{} is captured", str(pod, {"namespace"}), str(pod, {"name"})), Verdict::kBad, error});
+      if (!error.empty())
+        findings.push_back(
+            {"mesh",
+             fmt::format("pod {}/{} is captured", str(pod, {"namespace"}), str(pod, {"name"})),
+             Verdict::kBad, error});
     }
   }
 }
@@ -122,8 +143,10 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
 }  // namespace
 
 int check(const Context& context, bool pre) {
-  std::vector<Finding> findings = {kernel_version(), cgroup2(), bpffs(), btf(), bpf_syscall(), io_uring()};
-  for (const auto& [name, package] : {std::pair("ip", "iproute2"), std::pair("nft", "nftables"), std::pair("dnsmasq", "dnsmasq-base")}) {
+  std::vector<Finding> findings = {kernel_version(), cgroup2(), bpffs(), btf(),
+                                   bpf_syscall(),    io_uring()};
+  for (const auto& [name, package] : {std::pair("ip", "iproute2"), std::pair("nft", "nftables"),
+                                      std::pair("dnsmasq", "dnsmasq-base")}) {
     findings.push_back(program(name, package));
   }
   if (!pre) add_running(context, findings);
@@ -132,15 +155,28 @@ int check(const Context& context, bool pre) {
   std::string group, text;
   for (const auto& f : findings) {
     bad = bad || f.verdict == Verdict::kBad;
-    const char* word = f.verdict == Verdict::kGood ? "ok" : f.verdict == Verdict::kWarning ? "warning" : "failed";
-    json.push_back({{"group", f.group}, {"check", f.what}, {"result", word}, {"hint", f.verdict == Verdict::kGood ? "" : f.hint}});
-    if (group != f.group) text += fmt::format("{}{}\n{}\n", group.empty() ? "" : "\n", f.group, std::string(std::strlen(f.group), '-'));
+    const char* word = f.verdict == Verdict::kGood      ? "ok"
+                       : f.verdict == Verdict::kWarning ? "warning"
+                                                        : "failed";
+    json.push_back({{"group", f.group},
+                    {"check", f.what},
+                    {"result", word},
+                    {"hint", f.verdict == Verdict::kGood ? "" : f.hint}});
+    if (group != f.group)
+      text += fmt::format("{}{}\n{}\n", group.empty() ? "" : "\n", f.group,
+                          std::string(std::strlen(f.group), '-'));
     group = f.group;
-    text += fmt::format("{} {}\n", f.verdict == Verdict::kGood ? "√" : f.verdict == Verdict::kWarning ? "‼" : "×", f.what);
+    text += fmt::format("{} {}\n",
+                        f.verdict == Verdict::kGood      ? "√"
+                        : f.verdict == Verdict::kWarning ? "‼"
+                                                         : "×",
+                        f.what);
     if (f.verdict != Verdict::kGood) text += fmt::format("    {}\n", f.hint);
   }
-  if (context.json()) print(Json{{"ok", !bad}, {"checks", json}}.dump(2) + "\n");
-  else print(text + fmt::format("\nStatus check results are {}\n", bad ? "×" : "√"));
+  if (context.json())
+    print(Json{{"ok", !bad}, {"checks", json}}.dump(2) + "\n");
+  else
+    print(text + fmt::format("\nStatus check results are {}\n", bad ? "×" : "√"));
   return bad ? kFailure : kOk;
 }
 

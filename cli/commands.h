@@ -1,4 +1,5 @@
-// Every command as a function: arguments in, exit code out. app.cc reads the command line and calls these.
+// Every command as a function: arguments in, exit code out. app.cc reads the command line and calls
+// these.
 #pragma once
 
 #include <string>

@@ -8,10 +8,12 @@ namespace weft::cli {
 namespace {
 
 constexpr const char* kWords = "check status version completion sandbox";
-constexpr const char* kSandboxWords = "up down apply delete get label annotate exec wait stop start restart logs certificate";
+constexpr const char* kSandboxWords =
+    "up down apply delete get label annotate exec wait stop start restart logs certificate";
 constexpr const char* kComponents = "agent ztunnel controlplane envoy dns";
 constexpr const char* kKinds =
-    "pods services deployments namespaces nodes serviceaccounts configmaps secrets jobs authorizationpolicies peerauthentications";
+    "pods services deployments namespaces nodes serviceaccounts configmaps secrets jobs "
+    "authorizationpolicies peerauthentications";
 
 }  // namespace
 

@@ -14,12 +14,14 @@ Parsed<sandbox::Layout> find_sandbox(const Context& context) {
   namespace fs = std::filesystem;
   if (!context.sandbox.empty()) {
     if (!sandbox::is_sandbox_name(context.sandbox)) {
-      return problem(fmt::format("\"{}\" is no sandbox name: at most 20 letters, digits and dashes", context.sandbox));
+      return problem(fmt::format("\"{}\" is no sandbox name: at most 20 letters, digits and dashes",
+                                 context.sandbox));
     }
     sandbox::Layout layout{context.sandbox};
     std::error_code error;
     if (fs::exists(layout.root(), error)) return layout;
-    return problem(fmt::format("sandbox \"{}\" is not up: run `weftctl sandbox up --sandbox {}`", context.sandbox, context.sandbox));
+    return problem(fmt::format("sandbox \"{}\" is not up: run `weftctl sandbox up --sandbox {}`",
+                               context.sandbox, context.sandbox));
   }
   std::vector<std::string> names;
   std::error_code error;
@@ -28,7 +30,9 @@ Parsed<sandbox::Layout> find_sandbox(const Context& context) {
   }
   if (names.size() == 1) return sandbox::Layout{names[0]};
   if (names.empty()) return problem("no sandbox is up: run `weftctl sandbox up`");
-  return problem(fmt::format("several sandboxes are up ({}): name one with --sandbox or WEFT_SANDBOX", fmt::join(names, ", ")));
+  return problem(
+      fmt::format("several sandboxes are up ({}): name one with --sandbox or WEFT_SANDBOX",
+                  fmt::join(names, ", ")));
 }
 
 Parsed<nlohmann::json> ask(const Context& context, const nlohmann::json& request) {
@@ -36,9 +40,11 @@ Parsed<nlohmann::json> ask(const Context& context, const nlohmann::json& request
   if (!layout) return problem(layout.error().text);
   const auto socket = layout->api_socket();
   if (!sandbox::dial_unix(socket)) {
-    return problem(fmt::format("sandbox {} does not answer at {}: it is starting, or its daemon has died (see {}/sandbox.log); "
-                               "`weftctl sandbox down --sandbox {}` cleans up",
-                               layout->name, socket, layout->logs(), layout->name));
+    return problem(
+        fmt::format("sandbox {} does not answer at {}: it is starting, or its daemon has died (see "
+                    "{}/sandbox.log); "
+                    "`weftctl sandbox down --sandbox {}` cleans up",
+                    layout->name, socket, layout->logs(), layout->name));
   }
   return sandbox::call(socket, request);
 }

@@ -1,4 +1,5 @@
-// What every command gets: which sandbox, which output format, and how a command says that it failed.
+// What every command gets: which sandbox, which output format, and how a command says that it
+// failed.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -56,14 +56,18 @@ Parsed<std::string> evaluate(const Json& root, const std::string& path) {
       i = close + 1;
       continue;
     }
-    if (path[i] != '.') return problem(fmt::format("jsonpath: expected . or [ in \"{}\" at \"{}\"", path, path.substr(i)));
+    if (path[i] != '.')
+      return problem(
+          fmt::format("jsonpath: expected . or [ in \"{}\" at \"{}\"", path, path.substr(i)));
     std::string field;
     for (++i; i < path.size() && path[i] != '.' && path[i] != '['; ++i) {
       if (path[i] == '\\' && i + 1 < path.size()) ++i;  // app\.kubernetes\.io/name
       field += path[i];
     }
-    if (field == "*") step_bracket(values, "*");
-    else if (!field.empty()) step_into(values, field);
+    if (field == "*")
+      step_bracket(values, "*");
+    else if (!field.empty())
+      step_into(values, field);
   }
   std::string text;
   for (const auto* value : values) {
@@ -84,7 +88,8 @@ Parsed<std::string> json_path(const Json& value, const std::string& expression) 
       continue;
     }
     const auto close = text.find('}', i);
-    if (close == std::string::npos) return problem(fmt::format("jsonpath: \"{}\" has no closing brace", expression));
+    if (close == std::string::npos)
+      return problem(fmt::format("jsonpath: \"{}\" has no closing brace", expression));
     auto path = text.substr(i + 1, close - i - 1);
     i = close;
     if (path == "\"\\n\"") {

@@ -34,7 +34,10 @@ int signal_number(const std::string& text) {
   return 0;
 }
 
-bool stays_alive(int signal) { return signal == SIGSTOP || signal == SIGCONT || signal == SIGHUP || signal == SIGUSR1 || signal == SIGUSR2; }
+bool stays_alive(int signal) {
+  return signal == SIGSTOP || signal == SIGCONT || signal == SIGHUP || signal == SIGUSR1 ||
+         signal == SIGUSR2;
+}
 
 bool is_meant(const Json& state, const ComponentArguments& arguments) {
   if (str(state, {"name"}) != arguments.component) return false;
@@ -42,8 +45,10 @@ bool is_meant(const Json& state, const ComponentArguments& arguments) {
   return arguments.node.empty() || node.empty() || node == arguments.node;
 }
 
-// Waits until every component meant is in `state` and, for a restart, is another process than before.
-int wait_for_state(const Context& context, const ComponentArguments& arguments, const std::string& state, const std::map<std::string, long>& before) {
+// Waits until every component meant is in `state` and, for a restart, is another process than
+// before.
+int wait_for_state(const Context& context, const ComponentArguments& arguments,
+                   const std::string& state, const std::map<std::string, long>& before) {
   const auto limit = parse_duration(arguments.timeout);
   if (!limit) return fail_with(limit.error());
   const auto deadline = Deadline::after(Clock::now(), *limit);
@@ -54,11 +59,16 @@ int wait_for_state(const Context& context, const ComponentArguments& arguments, 
     for (const auto& c : (*answer)["components"]) {
       if (!is_meant(c, arguments)) continue;
       const auto old = before.find(str(c, {"node"}));
-      const bool same = old != before.end() && old->second > 0 && old->second == sandbox::number(c, {"pid"});
-      if (str(c, {"state"}) != state || same) waiting = fmt::format("{} {}: {} {}", str(c, {"name"}), str(c, {"node"}), str(c, {"state"}), str(c, {"lastEnd"}));
+      const bool same =
+          old != before.end() && old->second > 0 && old->second == sandbox::number(c, {"pid"});
+      if (str(c, {"state"}) != state || same)
+        waiting = fmt::format("{} {}: {} {}", str(c, {"name"}), str(c, {"node"}), str(c, {"state"}),
+                              str(c, {"lastEnd"}));
     }
     if (waiting.empty()) return kOk;
-    if (deadline.passed(Clock::now())) return fail_with(fmt::format("timed out: {}; look at `weftctl sandbox logs {}`", waiting, arguments.component));
+    if (deadline.passed(Clock::now()))
+      return fail_with(fmt::format("timed out: {}; look at `weftctl sandbox logs {}`", waiting,
+                                   arguments.component));
     std::this_thread::sleep_for(kPoll);
   }
 }
@@ -97,19 +107,32 @@ int sandbox_component(const Context& context, const ComponentArguments& argument
   if (!answer) return fail_with(answer.error());
   if (!only_signal) {
     if (arguments.action != "restart") pids.clear();
-    const int waited = wait_for_state(context, arguments, arguments.action == "stop" ? "stopped" : "ready", pids);
+    const int waited =
+        wait_for_state(context, arguments, arguments.action == "stop" ? "stopped" : "ready", pids);
     if (waited != kOk) return waited;
   }
-  const char* done = only_signal ? "got the signal" : arguments.action == "stop" ? "stopped" : arguments.action == "start" ? "started" : "restarted";
-  if (context.json()) print(Json{{"component", arguments.component}, {"node", arguments.node}, {"done", done}}.dump() + "\n");
-  else print(fmt::format("{}{} {}\n", arguments.component, arguments.node.empty() ? "" : " on " + arguments.node, done));
+  const char* done = only_signal                   ? "got the signal"
+                     : arguments.action == "stop"  ? "stopped"
+                     : arguments.action == "start" ? "started"
+                                                   : "restarted";
+  if (context.json())
+    print(
+        Json{{"component", arguments.component}, {"node", arguments.node}, {"done", done}}.dump() +
+        "\n");
+  else
+    print(fmt::format("{}{} {}\n", arguments.component,
+                      arguments.node.empty() ? "" : " on " + arguments.node, done));
   return kOk;
 }
 
 int sandbox_logs(const Context& context, const LogArguments& arguments) {
   const auto slash = arguments.name.find('/');
   const auto name = slash == std::string::npos ? arguments.name : arguments.name.substr(slash + 1);
-  const auto answer = ask(context, {{"cmd", "logs"}, {"name", name}, {"namespace", arguments.ns}, {"container", arguments.container}, {"node", arguments.node}});
+  const auto answer = ask(context, {{"cmd", "logs"},
+                                    {"name", name},
+                                    {"namespace", arguments.ns},
+                                    {"container", arguments.container},
+                                    {"node", arguments.node}});
   if (!answer) return fail_with(answer.error());
   const auto path = str(*answer, {"path"});
   FILE* file = std::fopen(path.c_str(), "re");
@@ -130,24 +153,38 @@ int sandbox_logs(const Context& context, const LogArguments& arguments) {
   return kOk;
 }
 
-// The control plane issues it over its own socket: {"cmd":"issue","ns":…,"sa":…} → {"key","chain","roots"} in PEM.
+// The control plane issues it over its own socket: {"cmd":"issue","ns":…,"sa":…} →
+// {"key","chain","roots"} in PEM.
 int sandbox_certificate(const Context& context, const CertificateArguments& arguments) {
   const auto layout = find_sandbox(context);
   if (!layout) return fail_with(layout.error());
-  const auto account = ask(context, {{"cmd", "get"}, {"kind", "serviceaccount"}, {"name", arguments.account}, {"namespace", arguments.ns}});
+  const auto account = ask(context, {{"cmd", "get"},
+                                     {"kind", "serviceaccount"},
+                                     {"name", arguments.account},
+                                     {"namespace", arguments.ns}});
   if (!account) return fail_with(account.error());
-  const auto answer = sandbox::call(layout->control_socket(), {{"cmd", "issue"}, {"ns", arguments.ns}, {"sa", arguments.account}});
-  if (!answer) return fail_with(fmt::format("the control plane did not issue a certificate: {}", answer.error().text));
-  if (mkdir(arguments.out.c_str(), 0700) != 0 && errno != EEXIST) return fail_with(fmt::format("cannot make {}", arguments.out));
-  const std::pair<const char*, unsigned> files[] = {{"key", 0600}, {"chain", 0644}, {"roots", 0644}};
+  const auto answer =
+      sandbox::call(layout->control_socket(),
+                    {{"cmd", "issue"}, {"ns", arguments.ns}, {"sa", arguments.account}});
+  if (!answer)
+    return fail_with(
+        fmt::format("the control plane did not issue a certificate: {}", answer.error().text));
+  if (mkdir(arguments.out.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail_with(fmt::format("cannot make {}", arguments.out));
+  const std::pair<const char*, unsigned> files[] = {
+      {"key", 0600}, {"chain", 0644}, {"roots", 0644}};
   for (const auto& [field, mode] : files) {
     const auto text = str(*answer, {field});
-    if (text.empty()) return fail_with(fmt::format("the control plane's answer has no \"{}\"", field));
+    if (text.empty())
+      return fail_with(fmt::format("the control plane's answer has no \"{}\"", field));
     const auto path = fmt::format("{}/{}.pem", arguments.out, field);
-    if (auto written = sandbox::write_file(path, text, mode); !written) return fail_with(written.error());
+    if (auto written = sandbox::write_file(path, text, mode); !written)
+      return fail_with(written.error());
     if (!context.json()) print(path + "\n");
   }
-  if (context.json()) print(Json{{"directory", arguments.out}, {"identity", str(*answer, {"identity"})}}.dump() + "\n");
+  if (context.json())
+    print(Json{{"directory", arguments.out}, {"identity", str(*answer, {"identity"})}}.dump() +
+          "\n");
   return kOk;
 }
 

@@ -35,13 +35,16 @@ Parsed<void> check_programs(const std::string& bin) {
   for (const char* name : {"weft-agent", "weft-ztunnel", "weft-controlplane"}) {
     const auto path = bin + "/" + name;
     if (access(path.c_str(), X_OK) != 0) {
-      return problem(fmt::format("{} is missing: build it (`make build`), or start without a mesh (`--no-mesh`)", path));
+      return problem(fmt::format(
+          "{} is missing: build it (`make build`), or start without a mesh (`--no-mesh`)", path));
     }
   }
   return {};
 }
 
-std::string name_of(const Context& context) { return context.sandbox.empty() ? std::string(sandbox::kDefaultName) : context.sandbox; }
+std::string name_of(const Context& context) {
+  return context.sandbox.empty() ? std::string(sandbox::kDefaultName) : context.sandbox;
+}
 
 // Reads the daemon's progress lines until "ready" or "error: …". Empty: ready.
 std::string follow_progress(int fd, bool show) {
@@ -75,11 +78,19 @@ Parsed<pid_t> start_daemon(const Layout& layout, const UpArguments& arguments, F
   for (const auto& dir : {cgroup, layout.logs()}) {
     if (auto made = sandbox::make_directories(dir); !made) return problem(made.error().text);
   }
-  const Fd log(open((layout.logs() + "/sandbox.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  const Fd log(open((layout.logs() + "/sandbox.log").c_str(),
+                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
   sandbox::Spawn what;
   what.program = "/proc/self/exe";
-  what.argv = {"weft-sandbox", "--sandbox", layout.name, "sandbox", "daemon", "--nodes", std::to_string(arguments.nodes),
-               "--progress", "3"};
+  what.argv = {"weft-sandbox",
+               "--sandbox",
+               layout.name,
+               "sandbox",
+               "daemon",
+               "--nodes",
+               std::to_string(arguments.nodes),
+               "--progress",
+               "3"};
   if (arguments.no_mesh) what.argv.push_back("--no-mesh");
   for (const auto& pair : arguments.set) {
     what.argv.push_back("--set");
@@ -96,10 +107,12 @@ Parsed<pid_t> start_daemon(const Layout& layout, const UpArguments& arguments, F
 }  // namespace
 
 int sandbox_up(const Context& context, const UpArguments& arguments) {
-  if (geteuid() != 0) return fail_with("weftctl sandbox up makes namespaces and cgroups: run it as root");
+  if (geteuid() != 0)
+    return fail_with("weftctl sandbox up makes namespaces and cgroups: run it as root");
   const Layout layout{name_of(context)};
   if (!sandbox::is_sandbox_name(layout.name)) {
-    std::fprintf(stderr, "\"%s\" is no sandbox name: at most 20 letters, digits and dashes\n", layout.name.c_str());
+    std::fprintf(stderr, "\"%s\" is no sandbox name: at most 20 letters, digits and dashes\n",
+                 layout.name.c_str());
     return kUsage;
   }
   const auto settings = sandbox::parse_settings(arguments.set);
@@ -111,10 +124,12 @@ int sandbox_up(const Context& context, const UpArguments& arguments) {
     if (auto there = check_programs(own_directory()); !there) return fail_with(there.error());
   }
   if (sandbox::is_up(layout)) {
-    return fail_with(fmt::format("sandbox {0} is up already: `weftctl sandbox down --sandbox {0}` removes it", layout.name));
+    return fail_with(fmt::format(
+        "sandbox {0} is up already: `weftctl sandbox down --sandbox {0}` removes it", layout.name));
   }
   if (sandbox::exists(layout)) {
-    std::fprintf(stderr, "  removing what a sandbox %s that ended badly has left\n", layout.name.c_str());
+    std::fprintf(stderr, "  removing what a sandbox %s that ended badly has left\n",
+                 layout.name.c_str());
     if (auto removed = sandbox::destroy(layout); !removed) return fail_with(removed.error());
   }
   const auto start = Clock::now();
@@ -133,18 +148,23 @@ int sandbox_up(const Context& context, const UpArguments& arguments) {
     if (auto removed = sandbox::destroy(layout); !removed) fail_with(removed.error());
     return kFailure;
   }
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
+  const auto ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - start).count();
   if (context.json()) {
-    print(sandbox::Json{{"name", layout.name}, {"nodes", arguments.nodes}, {"milliseconds", ms}}.dump() + "\n");
+    print(sandbox::Json{{"name", layout.name}, {"nodes", arguments.nodes}, {"milliseconds", ms}}
+              .dump() +
+          "\n");
   } else {
-    print(fmt::format("sandbox {} is up: {} node{}{}, {}.{:01} s\n", layout.name, arguments.nodes, arguments.nodes == 1 ? "" : "s",
-                      arguments.no_mesh ? ", no mesh" : "", ms / 1000, ms % 1000 / 100));
+    print(fmt::format("sandbox {} is up: {} node{}{}, {}.{:01} s\n", layout.name, arguments.nodes,
+                      arguments.nodes == 1 ? "" : "s", arguments.no_mesh ? ", no mesh" : "",
+                      ms / 1000, ms % 1000 / 100));
   }
   return kOk;
 }
 
 int sandbox_down(const Context& context, bool all) {
-  if (geteuid() != 0) return fail_with("weftctl sandbox down removes namespaces and cgroups: run it as root");
+  if (geteuid() != 0)
+    return fail_with("weftctl sandbox down removes namespaces and cgroups: run it as root");
   std::vector<Layout> layouts;
   std::error_code error;
   if (all) {
@@ -154,16 +174,20 @@ int sandbox_down(const Context& context, bool all) {
   } else {
     auto found = find_sandbox(context);
     layouts.push_back(found ? *found : Layout{name_of(context)});
-    if (!found && context.sandbox.empty() && !sandbox::exists(layouts[0]) && fs::exists(std::string(sandbox::kStateRoot), error)) {
+    if (!found && context.sandbox.empty() && !sandbox::exists(layouts[0]) &&
+        fs::exists(std::string(sandbox::kStateRoot), error)) {
       return fail_with(found.error());
     }
   }
   int code = kOk;
   for (const auto& layout : layouts) {
     const auto removed = sandbox::take_down(layout);
-    if (!removed) code = fail_with(removed.error());
-    else if (context.json()) print(sandbox::Json{{"name", layout.name}, {"removed", *removed}}.dump() + "\n");
-    else print(fmt::format("sandbox {} {}\n", layout.name, *removed ? "is down" : "was not up"));
+    if (!removed)
+      code = fail_with(removed.error());
+    else if (context.json())
+      print(sandbox::Json{{"name", layout.name}, {"removed", *removed}}.dump() + "\n");
+    else
+      print(fmt::format("sandbox {} {}\n", layout.name, *removed ? "is down" : "was not up"));
   }
   return code;
 }

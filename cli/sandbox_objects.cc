@@ -41,7 +41,8 @@ Parsed<std::vector<std::string>> manifest_files(const std::vector<std::string>& 
     std::vector<std::string> inside;
     for (const auto& entry : fs::directory_iterator(path, error)) {
       const auto extension = entry.path().extension();
-      if (extension == ".yaml" || extension == ".yml" || extension == ".json") inside.push_back(entry.path().string());
+      if (extension == ".yaml" || extension == ".yml" || extension == ".json")
+        inside.push_back(entry.path().string());
     }
     if (inside.empty()) return problem(fmt::format("{} holds no .yaml, .yml or .json file", path));
     std::sort(inside.begin(), inside.end());
@@ -72,7 +73,8 @@ Parsed<std::vector<Manifest>> read_manifests(const ObjectArguments& arguments) {
     if (!objects) return problem(objects.error().text);
     for (const auto& object : *objects) {
       Json body = *object->body;
-      if (!source::is_cluster_scoped(object->kind) && str(body, {"metadata", "namespace"}).empty()) {
+      if (!source::is_cluster_scoped(object->kind) &&
+          str(body, {"metadata", "namespace"}).empty()) {
         body["metadata"]["namespace"] = arguments.ns;
       }
       manifests.push_back({object, std::move(body)});
@@ -93,7 +95,8 @@ Parsed<std::vector<Target>> targets(const std::vector<std::string>& names) {
   if (names[0].find('/') != std::string::npos) {
     for (const auto& word : names) {
       const auto slash = word.find('/');
-      if (slash == std::string::npos) return problem(fmt::format("error: \"{}\" is not KIND/NAME", word));
+      if (slash == std::string::npos)
+        return problem(fmt::format("error: \"{}\" is not KIND/NAME", word));
       found.push_back({word.substr(0, slash), word.substr(slash + 1)});
     }
     return found;
@@ -104,23 +107,32 @@ Parsed<std::vector<Target>> targets(const std::vector<std::string>& names) {
 }
 
 Json request_for(const char* command, const Target& target, const ObjectArguments& arguments) {
-  return {{"cmd", command},          {"kind", target.kind},
-          {"name", target.name},     {"namespace", arguments.ns},
-          {"all", arguments.all_namespaces}, {"selector", arguments.selector},
+  return {{"cmd", command},
+          {"kind", target.kind},
+          {"name", target.name},
+          {"namespace", arguments.ns},
+          {"all", arguments.all_namespaces},
+          {"selector", arguments.selector},
           {"grace", arguments.grace}};
 }
 
-// What the control plane says about a mesh object (Accepted, Conflict …) goes into the status that is shown: a sandbox's objects are files,
-// which it only reads.
+// What the control plane says about a mesh object (Accepted, Conflict …) goes into the status that
+// is shown: a sandbox's objects are files, which it only reads.
 void add_conditions(const Context& context, const std::string& kind, Json& items) {
   const auto layout = find_sandbox(context);
-  if (!layout || items.empty() || kind.find('.') == std::string::npos || kind.ends_with(".apps") || kind.ends_with(".batch")) return;
-  const auto told = sandbox::call(layout->control_socket(), {{"cmd", "status"}}, std::chrono::seconds(1));
+  if (!layout || items.empty() || kind.find('.') == std::string::npos || kind.ends_with(".apps") ||
+      kind.ends_with(".batch"))
+    return;
+  const auto told =
+      sandbox::call(layout->control_socket(), {{"cmd", "status"}}, std::chrono::seconds(1));
   if (!told) return;
   for (auto& item : items) {
     for (const auto& one : list(*told, {"objects"})) {
-      if (str(one, {"kind"}) != kind || str(one, {"name"}) != sandbox::name_of(item) || str(one, {"namespace"}) != sandbox::ns_of(item)) continue;
-      for (const auto& condition : list(one, {"conditions"})) item["status"]["conditions"].push_back(condition);
+      if (str(one, {"kind"}) != kind || str(one, {"name"}) != sandbox::name_of(item) ||
+          str(one, {"namespace"}) != sandbox::ns_of(item))
+        continue;
+      for (const auto& condition : list(one, {"conditions"}))
+        item["status"]["conditions"].push_back(condition);
     }
   }
 }
@@ -130,22 +142,29 @@ Parsed<Json> fetch(const Context& context, const Json& request) {
   auto answer = ask(context, request);
   if (!answer) return answer;
   const auto group = str(*answer, {"kind", "group"});
-  add_conditions(context, str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group), (*answer)["items"]);
+  add_conditions(context, str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group),
+                 (*answer)["items"]);
   return answer;
 }
 
 bool is_not_found(const std::string& text) { return text.find("(NotFound)") != std::string::npos; }
 
-// Waits until none of what was deleted is there any more (another object of the same name is another object).
+// Waits until none of what was deleted is there any more (another object of the same name is
+// another object).
 int wait_until_gone(const Context& context, const Json& deleted, std::chrono::milliseconds limit) {
   const auto deadline = Deadline::after(Clock::now(), limit);
   for (const auto& entry : deleted) {
     for (;;) {
-      const auto answer = ask(context, {{"cmd", "get"}, {"kind", entry["kind"]}, {"name", entry["name"]}, {"namespace", entry["namespace"]}});
+      const auto answer = ask(context, {{"cmd", "get"},
+                                        {"kind", entry["kind"]},
+                                        {"name", entry["name"]},
+                                        {"namespace", entry["namespace"]}});
       if (!answer && is_not_found(answer.error().text)) break;
       if (!answer) return fail_with(answer.error());
       if (sandbox::uid_of((*answer)["items"][0]) != str(entry, {"uid"})) break;
-      if (deadline.passed(Clock::now())) return fail_with(fmt::format("error: timed out waiting for {} to be gone", str(entry, {"shown"})));
+      if (deadline.passed(Clock::now()))
+        return fail_with(
+            fmt::format("error: timed out waiting for {} to be gone", str(entry, {"shown"})));
       std::this_thread::sleep_for(kPoll);
     }
   }
@@ -158,13 +177,16 @@ int sandbox_apply(const Context& context, const ObjectArguments& arguments) {
   const auto manifests = read_manifests(arguments);
   if (!manifests) return fail_with(manifests.error());
   Json objects = Json::array();
-  for (const auto& manifest : *manifests) objects.push_back({{"body", manifest.body}, {"origin", manifest.object->origin}});
+  for (const auto& manifest : *manifests)
+    objects.push_back({{"body", manifest.body}, {"origin", manifest.object->origin}});
   const auto answer = ask(context, {{"cmd", "apply"}, {"objects", objects}});
   if (!answer) return fail_with(answer.error());
   int code = kOk;
   for (const auto& result : (*answer)["results"]) {
-    if (result.contains("error")) code = fail_with(str(result, {"error"}));
-    else if (!context.json()) print(fmt::format("{} {}\n", str(result, {"name"}), str(result, {"verb"})));
+    if (result.contains("error"))
+      code = fail_with(str(result, {"error"}));
+    else if (!context.json())
+      print(fmt::format("{} {}\n", str(result, {"name"}), str(result, {"verb"})));
   }
   if (context.json()) print((*answer)["results"].dump(2) + "\n");
   return code;
@@ -177,13 +199,16 @@ int sandbox_delete(const Context& context, const ObjectArguments& arguments) {
     if (!manifests) return fail_with(manifests.error());
     for (auto it = manifests->rbegin(); it != manifests->rend(); ++it) {
       const auto group = it->object->group();
-      wanted.push_back({{it->object->kind + (group.empty() ? "" : "." + group), it->object->name}, str(it->body, {"metadata", "namespace"})});
+      wanted.push_back({{it->object->kind + (group.empty() ? "" : "." + group), it->object->name},
+                        str(it->body, {"metadata", "namespace"})});
     }
   } else {
     const auto named = targets(arguments.names);
     if (!named) return fail_with(named.error());
     if (named->front().name.empty() && arguments.selector.empty() && !arguments.all) {
-      return fail_with("error: resource(s) were provided, but no name was specified: give a NAME, -l SELECTOR or --all");
+      return fail_with(
+          "error: resource(s) were provided, but no name was specified: give a NAME, -l SELECTOR "
+          "or --all");
     }
     for (const auto& target : *named) wanted.push_back({target, arguments.ns});
   }
@@ -229,7 +254,8 @@ int sandbox_get(const Context& context, const ObjectArguments& arguments) {
     kind = str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group);
     for (const auto& item : (*answer)["items"]) items.push_back(item);
   }
-  const Json all = single ? items[0] : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", items}};
+  const Json all =
+      single ? items[0] : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", items}};
   if (context.json()) {
     print(all.dump(2) + "\n");
   } else if (context.output == "yaml") {
@@ -237,7 +263,8 @@ int sandbox_get(const Context& context, const ObjectArguments& arguments) {
   } else if (context.output == "name") {
     for (const auto& item : items) {
       auto word = str(item, {"kind"});
-      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      std::transform(word.begin(), word.end(), word.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
       print(fmt::format("{}/{}\n", word, sandbox::name_of(item)));
     }
   } else if (context.output.starts_with("jsonpath=")) {
@@ -245,10 +272,16 @@ int sandbox_get(const Context& context, const ObjectArguments& arguments) {
     if (!text) return fail_with(text.error());
     print(*text);
   } else if (items.empty()) {
-    std::fprintf(stderr, arguments.all_namespaces ? "No resources found\n" : "No resources found in %s namespace.\n", arguments.ns.c_str());
+    std::fprintf(
+        stderr,
+        arguments.all_namespaces ? "No resources found\n" : "No resources found in %s namespace.\n",
+        arguments.ns.c_str());
   } else {
     print(object_table(kind, items,
-                       {.wide = context.output == "wide", .namespaces = arguments.all_namespaces, .headers = !arguments.no_headers, .age = sandbox::seconds_since}));
+                       {.wide = context.output == "wide",
+                        .namespaces = arguments.all_namespaces,
+                        .headers = !arguments.no_headers,
+                        .age = sandbox::seconds_since}));
   }
   return kOk;
 }
@@ -258,9 +291,13 @@ int sandbox_annotate(const Context& context, const ObjectArguments& arguments, c
   Json changes = Json::object();
   for (const auto& word : arguments.names) {
     const auto equals = word.find('=');
-    if (equals != std::string::npos) changes[word.substr(0, equals)] = word.substr(equals + 1);
-    else if (word.ends_with("-") && names.size() >= 1 && (names.size() > 1 || names[0].find('/') != std::string::npos)) changes[word.substr(0, word.size() - 1)] = nullptr;
-    else names.push_back(word);
+    if (equals != std::string::npos)
+      changes[word.substr(0, equals)] = word.substr(equals + 1);
+    else if (word.ends_with("-") && names.size() >= 1 &&
+             (names.size() > 1 || names[0].find('/') != std::string::npos))
+      changes[word.substr(0, word.size() - 1)] = nullptr;
+    else
+      names.push_back(word);
   }
   const auto named = targets(names);
   if (!named) return fail_with(named.error());
@@ -274,20 +311,25 @@ int sandbox_annotate(const Context& context, const ObjectArguments& arguments, c
     if (!answer) return fail_with(answer.error());
     const bool changed = (*answer)["changed"].get<bool>();
     const char* done = std::string_view(field) == "labels" ? "labeled" : "annotated";
-    if (context.json()) print(answer->dump() + "\n");
-    else print(fmt::format("{} {}\n", str(*answer, {"shown"}), changed ? done : fmt::format("not {}", done)));
+    if (context.json())
+      print(answer->dump() + "\n");
+    else
+      print(fmt::format("{} {}\n", str(*answer, {"shown"}),
+                        changed ? done : fmt::format("not {}", done)));
   }
   return kOk;
 }
 
 namespace {
 
-// Does the object satisfy --for? "Ready", "condition=Ready=True", "jsonpath={.status.phase}=Running".
+// Does the object satisfy --for? "Ready", "condition=Ready=True",
+// "jsonpath={.status.phase}=Running".
 Parsed<bool> satisfied(const Json& object, const std::string& wanted) {
   if (wanted.starts_with("jsonpath=")) {
     const auto close = wanted.rfind('}');
     const auto equals = close == std::string::npos ? std::string::npos : wanted.find('=', close);
-    const auto value = json_path(object, wanted.substr(9, equals == std::string::npos ? equals : equals - 9));
+    const auto value =
+        json_path(object, wanted.substr(9, equals == std::string::npos ? equals : equals - 9));
     if (!value) return problem(value.error().text);
     return equals == std::string::npos ? !value->empty() : *value == wanted.substr(equals + 1);
   }
@@ -298,18 +340,22 @@ Parsed<bool> satisfied(const Json& object, const std::string& wanted) {
     name.resize(equals);
   }
   const auto lower = [](std::string text) {
-    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(text.begin(), text.end(), text.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     return text;
   };
-  const long generation = sandbox::number(object, {"metadata", "generation"}), observed = sandbox::number(object, {"status", "observedGeneration"}, generation);
+  const long generation = sandbox::number(object, {"metadata", "generation"}),
+             observed = sandbox::number(object, {"status", "observedGeneration"}, generation);
   for (const auto& condition : list(object, {"status", "conditions"})) {
-    if (lower(str(condition, {"type"})) == lower(name)) return lower(str(condition, {"status"})) == lower(status) && observed >= generation;
+    if (lower(str(condition, {"type"})) == lower(name))
+      return lower(str(condition, {"status"})) == lower(status) && observed >= generation;
   }
   // Istio's and the Gateway API's per-ancestor conditions.
   for (const auto* field : {"ancestors", "parents"}) {
     for (const auto& ancestor : list(object, {"status", field})) {
       for (const auto& condition : list(ancestor, {"conditions"})) {
-        if (lower(str(condition, {"type"})) == lower(name)) return lower(str(condition, {"status"})) == lower(status);
+        if (lower(str(condition, {"type"})) == lower(name))
+          return lower(str(condition, {"status"})) == lower(status);
       }
     }
   }
@@ -323,7 +369,8 @@ int sandbox_wait(const Context& context, const ObjectArguments& arguments) {
   if (!named) return fail_with(named.error());
   const auto limit = parse_duration(arguments.timeout.empty() ? "30s" : arguments.timeout);
   if (!limit) return fail_with(limit.error());
-  if (named->front().name.empty() && arguments.selector.empty() && !arguments.all) return fail_with("error: you must name a NAME, -l SELECTOR or --all");
+  if (named->front().name.empty() && arguments.selector.empty() && !arguments.all)
+    return fail_with("error: you must name a NAME, -l SELECTOR or --all");
   const auto deadline = Deadline::after(Clock::now(), *limit);
   const bool for_deletion = arguments.condition == "delete";
   for (const auto& target : *named) {
@@ -343,12 +390,14 @@ int sandbox_wait(const Context& context, const ObjectArguments& arguments) {
       }
       if (done) {
         const auto shown = target.name.empty() ? target.kind : target.kind + "/" + target.name;
-        if (!context.json()) print(fmt::format("{} {}\n", shown, for_deletion ? "deleted" : "condition met"));
+        if (!context.json())
+          print(fmt::format("{} {}\n", shown, for_deletion ? "deleted" : "condition met"));
         break;
       }
       if (deadline.passed(Clock::now())) {
         if (missing) return fail_with(answer.error());
-        return fail_with(fmt::format("error: timed out waiting for {} of {} {}", arguments.condition, target.kind, target.name));
+        return fail_with(fmt::format("error: timed out waiting for {} of {} {}",
+                                     arguments.condition, target.kind, target.name));
       }
       std::this_thread::sleep_for(kPoll);
     }

@@ -27,17 +27,23 @@ int status(const Context& context) {
   if (!sandbox) return fail_with(sandbox.error());
   int code = kOk;
   Json nodes = Json::array(), all_pods = Json::array();
-  std::vector<std::vector<std::string>> components = {{"COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "LAST END"}};
-  std::vector<std::vector<std::string>> pods = {{"NAMESPACE", "POD", "NODE", "STATE", "SINCE", "WHY"}};
+  std::vector<std::vector<std::string>> components = {
+      {"COMPONENT", "NODE", "STATE", "PID", "RESTARTS", "LAST END"}};
+  std::vector<std::vector<std::string>> pods = {
+      {"NAMESPACE", "POD", "NODE", "STATE", "SINCE", "WHY"}};
   for (const auto& c : (*sandbox)["components"]) {
     const auto pid = sandbox::number(c, {"pid"});
-    components.push_back({str(c, {"name"}), or_dash(str(c, {"node"})), str(c, {"state"}), pid > 0 ? std::to_string(pid) : "-",
-                          std::to_string(sandbox::number(c, {"restarts"})), or_dash(str(c, {"lastEnd"}))});
+    components.push_back({str(c, {"name"}), or_dash(str(c, {"node"})), str(c, {"state"}),
+                          pid > 0 ? std::to_string(pid) : "-",
+                          std::to_string(sandbox::number(c, {"restarts"})),
+                          or_dash(str(c, {"lastEnd"}))});
     if (str(c, {"name"}) != "agent") continue;
     const auto node = str(c, {"node"});
-    auto agent = sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
+    auto agent =
+        sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
     if (!agent) {
-      code = fail_with(fmt::format("the agent on {} does not answer: {}", node, agent.error().text));
+      code =
+          fail_with(fmt::format("the agent on {} does not answer: {}", node, agent.error().text));
       nodes.push_back({{"node", node}, {"error", agent.error().text}});
       continue;
     }
@@ -54,7 +60,12 @@ int status(const Context& context) {
     nodes.push_back(std::move(*agent));
   }
   if (context.json()) {
-    print(Json{{"name", layout->name}, {"components", (*sandbox)["components"]}, {"pods", all_pods}, {"nodes", nodes}}.dump(2) + "\n");
+    print(Json{{"name", layout->name},
+               {"components", (*sandbox)["components"]},
+               {"pods", all_pods},
+               {"nodes", nodes}}
+              .dump(2) +
+          "\n");
   } else {
     print(render_table(components) + "\n" + (pods.size() > 1 ? render_table(pods) : "no pods\n"));
   }
@@ -63,10 +74,16 @@ int status(const Context& context) {
 
 int version(const Context& context) {
   const auto layout = find_sandbox(context);
-  const auto state = layout ? sandbox::call(layout->api_socket(), {{"cmd", "status"}}, std::chrono::seconds(2)) : problem("");
+  const auto state =
+      layout ? sandbox::call(layout->api_socket(), {{"cmd", "status"}}, std::chrono::seconds(2))
+             : problem("");
   const auto server = state ? fmt::format("sandbox {}", layout->name) : std::string("unavailable");
-  if (context.json()) print(Json{{"client", WEFT_VERSION}, {"server", state ? WEFT_VERSION : "unavailable"}}.dump() + "\n");
-  else print(fmt::format("Client version: {}\nServer version: {}\n", WEFT_VERSION, state ? fmt::format("{} ({})", WEFT_VERSION, server) : server));
+  if (context.json())
+    print(Json{{"client", WEFT_VERSION}, {"server", state ? WEFT_VERSION : "unavailable"}}.dump() +
+          "\n");
+  else
+    print(fmt::format("Client version: {}\nServer version: {}\n", WEFT_VERSION,
+                      state ? fmt::format("{} ({})", WEFT_VERSION, server) : server));
   return kOk;
 }
 

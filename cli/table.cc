@@ -21,7 +21,9 @@ using Row = std::vector<std::string>;
 
 std::string joined(const Json& values) {
   std::string text;
-  for (const auto& value : values) text += (text.empty() ? "" : ",") + (value.is_string() ? value.get<std::string>() : value.dump());
+  for (const auto& value : values)
+    text +=
+        (text.empty() ? "" : ",") + (value.is_string() ? value.get<std::string>() : value.dump());
   return text.empty() ? "<none>" : text;
 }
 
@@ -34,7 +36,8 @@ std::string pod_status(const Json& pod) {
     if (const auto reason = str(c, {"state", "waiting", "reason"}); !reason.empty()) return reason;
     if (str(c, {"state", "terminated", "reason"}) == "Error") status = "Error";
   }
-  if (const auto reason = str(pod, {"status", "reason"}); status == "Pending" && !reason.empty()) return reason;
+  if (const auto reason = str(pod, {"status", "reason"}); status == "Pending" && !reason.empty())
+    return reason;
   return status;
 }
 
@@ -45,7 +48,8 @@ Row pod_row(const Json& pod, const std::string& age, bool wide) {
     ready += sandbox::truth(c, {"ready"}) ? 1 : 0;
     restarts += number(c, {"restartCount"});
   }
-  Row row = {name_of(pod), fmt::format("{}/{}", ready, list(pod, {"spec", "containers"}).size()), pod_status(pod), std::to_string(restarts), age};
+  Row row = {name_of(pod), fmt::format("{}/{}", ready, list(pod, {"spec", "containers"}).size()),
+             pod_status(pod), std::to_string(restarts), age};
   if (wide) {
     row.push_back(str(pod, {"status", "podIP"}, "<none>"));
     row.push_back(str(pod, {"spec", "nodeName"}, "<none>"));
@@ -56,13 +60,19 @@ Row pod_row(const Json& pod, const std::string& age, bool wide) {
 Row service_row(const Json& service, const std::string& age, bool wide) {
   std::string ports;
   for (const auto& port : list(service, {"spec", "ports"})) {
-    ports += fmt::format("{}{}/{}", ports.empty() ? "" : ",", number(port, {"port"}), str(port, {"protocol"}, "TCP"));
+    ports += fmt::format("{}{}/{}", ports.empty() ? "" : ",", number(port, {"port"}),
+                         str(port, {"protocol"}, "TCP"));
   }
-  Row row = {name_of(service), str(service, {"spec", "type"}, "ClusterIP"), str(service, {"spec", "clusterIP"}, "<none>"),
-             str(service, {"spec", "externalName"}, "<none>"), ports.empty() ? "<none>" : ports, age};
+  Row row = {name_of(service),
+             str(service, {"spec", "type"}, "ClusterIP"),
+             str(service, {"spec", "clusterIP"}, "<none>"),
+             str(service, {"spec", "externalName"}, "<none>"),
+             ports.empty() ? "<none>" : ports,
+             age};
   if (wide) {
     std::string selector;
-    for (const auto& [key, value] : sandbox::labels(service, {"spec", "selector"})) selector += fmt::format("{}{}={}", selector.empty() ? "" : ",", key, value);
+    for (const auto& [key, value] : sandbox::labels(service, {"spec", "selector"}))
+      selector += fmt::format("{}{}={}", selector.empty() ? "" : ",", key, value);
     row.push_back(selector.empty() ? "<none>" : selector);
     row.push_back(joined(list(service, {"spec", "clusterIPs"})));
   }
@@ -71,7 +81,8 @@ Row service_row(const Json& service, const std::string& age, bool wide) {
 
 std::string ready_condition(const Json& object) {
   for (const auto& condition : list(object, {"status", "conditions"})) {
-    if (str(condition, {"type"}) == "Ready") return str(condition, {"status"}) == "True" ? "Ready" : "NotReady";
+    if (str(condition, {"type"}) == "Ready")
+      return str(condition, {"status"}) == "True" ? "Ready" : "NotReady";
   }
   return "Unknown";
 }
@@ -82,54 +93,88 @@ struct Shape {
 };
 
 Shape workload_shape() {
-  return {{"NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
-            return Row{name_of(o), fmt::format("{}/{}", number(o, {"status", "readyReplicas"}), number(o, {"spec", "replicas"}, 1)),
-                       std::to_string(number(o, {"status", "updatedReplicas"})), std::to_string(number(o, {"status", "availableReplicas"})), age};
+  return {{"NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"},
+          {},
+          [](const Json& o, const std::string& age, bool) {
+            return Row{name_of(o),
+                       fmt::format("{}/{}", number(o, {"status", "readyReplicas"}),
+                                   number(o, {"spec", "replicas"}, 1)),
+                       std::to_string(number(o, {"status", "updatedReplicas"})),
+                       std::to_string(number(o, {"status", "availableReplicas"})), age};
           }};
 }
 
 Shape node_shape() {
-  return {{"NAME", "STATUS", "ROLES", "AGE", "VERSION"}, {"INTERNAL-IP"}, [](const Json& o, const std::string& age, bool wide) {
+  return {{"NAME", "STATUS", "ROLES", "AGE", "VERSION"},
+          {"INTERNAL-IP"},
+          [](const Json& o, const std::string& age, bool wide) {
             Row row = {name_of(o), ready_condition(o), "<none>", age, "sandbox"};
-            if (wide) row.push_back(str(list(o, {"status", "addresses"}).empty() ? Json() : list(o, {"status", "addresses"})[0], {"address"}));
+            if (wide)
+              row.push_back(str(list(o, {"status", "addresses"}).empty()
+                                    ? Json()
+                                    : list(o, {"status", "addresses"})[0],
+                                {"address"}));
             return row;
           }};
 }
 
 Shape shape_of(const std::string& kind) {
-  if (kind == "Pod") return {{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}, {"IP", "NODE"}, pod_row};
-  if (kind == "Service") return {{"NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"}, {"SELECTOR", "CLUSTER-IPS"}, service_row};
+  if (kind == "Pod")
+    return {{"NAME", "READY", "STATUS", "RESTARTS", "AGE"}, {"IP", "NODE"}, pod_row};
+  if (kind == "Service")
+    return {{"NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "AGE"},
+            {"SELECTOR", "CLUSTER-IPS"},
+            service_row};
   if (kind == "Deployment.apps") return workload_shape();
   if (kind == "Node") return node_shape();
   if (kind == "ReplicaSet.apps") {
-    return {{"NAME", "DESIRED", "CURRENT", "READY", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
-              return Row{name_of(o), std::to_string(number(o, {"spec", "replicas"})), std::to_string(number(o, {"status", "replicas"})),
+    return {{"NAME", "DESIRED", "CURRENT", "READY", "AGE"},
+            {},
+            [](const Json& o, const std::string& age, bool) {
+              return Row{name_of(o), std::to_string(number(o, {"spec", "replicas"})),
+                         std::to_string(number(o, {"status", "replicas"})),
                          std::to_string(number(o, {"status", "readyReplicas"})), age};
             }};
   }
   if (kind == "Namespace") {
-    return {{"NAME", "STATUS", "AGE"}, {}, [](const Json& o, const std::string& age, bool) { return Row{name_of(o), str(o, {"status", "phase"}), age}; }};
+    return {{"NAME", "STATUS", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
+              return Row{name_of(o), str(o, {"status", "phase"}), age};
+            }};
   }
   if (kind == "Job.batch") {
     return {{"NAME", "COMPLETIONS", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
-              return Row{name_of(o), fmt::format("{}/{}", number(o, {"status", "succeeded"}), number(o, {"spec", "completions"}, 1)), age};
+              return Row{name_of(o),
+                         fmt::format("{}/{}", number(o, {"status", "succeeded"}),
+                                     number(o, {"spec", "completions"}, 1)),
+                         age};
             }};
   }
   if (kind == "ConfigMap" || kind == "Secret") {
     return {{"NAME", "DATA", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
-              return Row{name_of(o), std::to_string(sandbox::labels(o, {"data"}).size() + sandbox::labels(o, {"stringData"}).size()), age};
+              return Row{name_of(o),
+                         std::to_string(sandbox::labels(o, {"data"}).size() +
+                                        sandbox::labels(o, {"stringData"}).size()),
+                         age};
             }};
   }
-  return {{"NAME", "AGE"}, {}, [](const Json& o, const std::string& age, bool) { return Row{name_of(o), age}; }};
+  return {{"NAME", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
+            return Row{name_of(o), age};
+          }};
 }
 
 bool needs_quotes(const std::string& text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
-  if (text.find_first_of("\n\t\"\\") != std::string::npos || text.find(": ") != std::string::npos || text.find(" #") != std::string::npos) return true;
-  if (std::string_view("-?:,[]{}#&*!|>'%@`~=<.+0123456789").find(text.front()) != std::string_view::npos) return true;
-  static constexpr std::string_view kWords[] = {"true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan", "inf"};
+  if (text.find_first_of("\n\t\"\\") != std::string::npos || text.find(": ") != std::string::npos ||
+      text.find(" #") != std::string::npos)
+    return true;
+  if (std::string_view("-?:,[]{}#&*!|>'%@`~=<.+0123456789").find(text.front()) !=
+      std::string_view::npos)
+    return true;
+  static constexpr std::string_view kWords[] = {"true", "false", "yes", "no",  "on", "off",
+                                                "null", "y",     "n",   "nan", "inf"};
   std::string lower = text;
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return std::find(std::begin(kWords), std::end(kWords), lower) != std::end(kWords);
 }
 
@@ -190,17 +235,21 @@ std::string render_table(const std::vector<Row>& rows) {
   return text;
 }
 
-std::string object_table(const std::string& kind, const std::vector<Json>& items, const TableOptions& options) {
+std::string object_table(const std::string& kind, const std::vector<Json>& items,
+                         const TableOptions& options) {
   const auto shape = shape_of(kind);
   std::vector<Row> rows;
   if (options.headers) {
     Row headers = shape.headers;
-    if (options.wide) headers.insert(headers.end(), shape.wide_headers.begin(), shape.wide_headers.end());
+    if (options.wide)
+      headers.insert(headers.end(), shape.wide_headers.begin(), shape.wide_headers.end());
     if (options.namespaces) headers.insert(headers.begin(), "NAMESPACE");
     rows.push_back(std::move(headers));
   }
   for (const auto& item : items) {
-    auto row = shape.row(item, human_duration(options.age(str(item, {"metadata", "creationTimestamp"}))), options.wide);
+    auto row =
+        shape.row(item, human_duration(options.age(str(item, {"metadata", "creationTimestamp"}))),
+                  options.wide);
     if (options.namespaces) row.insert(row.begin(), ns_of(item));
     rows.push_back(std::move(row));
   }
@@ -211,9 +260,13 @@ std::string human_duration(long seconds) {
   if (seconds < 0) return "0s";
   if (seconds < 120) return fmt::format("{}s", seconds);
   const long minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
-  if (minutes < 10) return seconds % 60 == 0 ? fmt::format("{}m", minutes) : fmt::format("{}m{}s", minutes, seconds % 60);
+  if (minutes < 10)
+    return seconds % 60 == 0 ? fmt::format("{}m", minutes)
+                             : fmt::format("{}m{}s", minutes, seconds % 60);
   if (minutes < 180) return fmt::format("{}m", minutes);
-  if (hours < 8) return minutes % 60 == 0 ? fmt::format("{}h", hours) : fmt::format("{}h{}m", hours, minutes % 60);
+  if (hours < 8)
+    return minutes % 60 == 0 ? fmt::format("{}h", hours)
+                             : fmt::format("{}h{}m", hours, minutes % 60);
   if (hours < 48) return fmt::format("{}h", hours);
   return fmt::format("{}d", days);
 }

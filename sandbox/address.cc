@@ -7,7 +7,8 @@ namespace weft::sandbox {
 std::string service_v4(int index) { return fmt::format("10.96.{}.{}", index / 256, index % 256); }
 std::string service_v6(int index) { return fmt::format("fd00:96::{:x}", index); }
 
-std::optional<std::pair<std::string, std::string>> ServicePool::take(const std::set<std::string>& used) {
+std::optional<std::pair<std::string, std::string>> ServicePool::take(
+    const std::set<std::string>& used) {
   constexpr int kFirst = 257, kLast = 65534;
   for (int tries = kFirst; tries <= kLast; ++tries) {
     const int index = next_;
@@ -18,7 +19,8 @@ std::optional<std::pair<std::string, std::string>> ServicePool::take(const std::
   return std::nullopt;
 }
 
-std::optional<std::pair<std::string, std::string>> PodPool::take(const std::set<std::string>& used) {
+std::optional<std::pair<std::string, std::string>> PodPool::take(
+    const std::set<std::string>& used) {
   constexpr int kFirst = 2, kLast = 254;
   for (int tries = kFirst; tries <= kLast; ++tries) {
     const int host = next_;

@@ -1,5 +1,6 @@
-// Address allocation. Pure: what is used goes in, what is free comes out. Addresses move on before they are given again, so that a
-// client that remembers a dead pod's address does not reach a new one at once.
+// Address allocation. Pure: what is used goes in, what is free comes out. Addresses move on before
+// they are given again, so that a client that remembers a dead pod's address does not reach a new
+// one at once.
 #pragma once
 
 #include <optional>

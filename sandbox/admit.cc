@@ -17,14 +17,18 @@ namespace weft::sandbox {
 namespace {
 
 std::unexpected<Problem> invalid(const Json& object, std::string_view why) {
-  return problem(fmt::format("The {} \"{}\" is invalid: {}", str(object, {"kind"}), name_of(object), why));
+  return problem(
+      fmt::format("The {} \"{}\" is invalid: {}", str(object, {"kind"}), name_of(object), why));
 }
 
 bool is_dns_name(std::string_view name, std::size_t max, bool dots) {
   if (name.empty() || name.size() > max) return false;
   const auto edge = [](unsigned char c) { return std::islower(c) != 0 || std::isdigit(c) != 0; };
-  if (!edge(static_cast<unsigned char>(name.front())) || !edge(static_cast<unsigned char>(name.back()))) return false;
-  return std::all_of(name.begin(), name.end(), [&](unsigned char c) { return edge(c) || c == '-' || (dots && c == '.'); });
+  if (!edge(static_cast<unsigned char>(name.front())) ||
+      !edge(static_cast<unsigned char>(name.back())))
+    return false;
+  return std::all_of(name.begin(), name.end(),
+                     [&](unsigned char c) { return edge(c) || c == '-' || (dots && c == '.'); });
 }
 
 void set_default(Json& object, const char* key, Json value) {
@@ -32,13 +36,20 @@ void set_default(Json& object, const char* key, Json value) {
 }
 
 Parsed<void> fill_pod_spec(Json& owner, Json& spec, const std::string& path) {
-  if (!spec.is_object() || list(spec, {"containers"}).empty()) return invalid(owner, path + ".containers: Required value");
+  if (!spec.is_object() || list(spec, {"containers"}).empty())
+    return invalid(owner, path + ".containers: Required value");
   std::set<std::string> names;
   for (auto& container : spec["containers"]) {
     const auto name = str(container, {"name"});
-    if (!is_dns_name(name, 63, false)) return invalid(owner, fmt::format("{}.containers[].name: Invalid value: \"{}\"", path, name));
-    if (!names.insert(name).second) return invalid(owner, fmt::format("{}.containers[].name: Duplicate value: \"{}\"", path, name));
-    if (name == "pause") return invalid(owner, fmt::format("{}.containers[].name: Invalid value: \"pause\": the sandbox uses it", path));
+    if (!is_dns_name(name, 63, false))
+      return invalid(owner, fmt::format("{}.containers[].name: Invalid value: \"{}\"", path, name));
+    if (!names.insert(name).second)
+      return invalid(owner,
+                     fmt::format("{}.containers[].name: Duplicate value: \"{}\"", path, name));
+    if (name == "pause")
+      return invalid(
+          owner,
+          fmt::format("{}.containers[].name: Invalid value: \"pause\": the sandbox uses it", path));
     if (container.contains("ports")) {
       for (auto& port : container["ports"]) set_default(port, "protocol", "TCP");
     }
@@ -49,7 +60,8 @@ Parsed<void> fill_pod_spec(Json& owner, Json& spec, const std::string& path) {
   set_default(spec, "dnsPolicy", "ClusterFirst");
   const auto policy = str(spec, {"restartPolicy"});
   if (policy != "Always" && policy != "OnFailure" && policy != "Never") {
-    return invalid(owner, fmt::format("{}.restartPolicy: Unsupported value: \"{}\": supported values: \"Always\", \"OnFailure\", \"Never\"",
+    return invalid(owner, fmt::format("{}.restartPolicy: Unsupported value: \"{}\": supported "
+                                      "values: \"Always\", \"OnFailure\", \"Never\"",
                                       path, policy));
   }
   return {};
@@ -63,25 +75,32 @@ Parsed<void> fill_workload(Json& object) {
     set_default(spec, "completions", 1);
     set_default(spec, "parallelism", 1);
     if (str(spec, {"template", "spec", "restartPolicy"}, "Always") == "Always") {
-      return invalid(object, "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"");
+      return invalid(object,
+                     "spec.template.spec.restartPolicy: Required value: valid values: "
+                     "\"OnFailure\", \"Never\"");
     }
   } else {
     set_default(spec, "replicas", 1);
-    if (number(spec, {"replicas"}, -1) < 0) return invalid(object, "spec.replicas: Invalid value: must be a number and not negative");
+    if (number(spec, {"replicas"}, -1) < 0)
+      return invalid(object, "spec.replicas: Invalid value: must be a number and not negative");
     const auto selector = labels(spec, {"selector", "matchLabels"});
     if (selector.empty()) return invalid(object, "spec.selector: Required value");
     if (!source::selects(selector, labels(spec, {"template", "metadata", "labels"}))) {
-      return invalid(object, "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`");
+      return invalid(object,
+                     "spec.template.metadata.labels: Invalid value: `selector` does not match "
+                     "template `labels`");
     }
   }
-  if (at(spec, {"template", "spec"}) == nullptr) return invalid(object, "spec.template.spec: Required value");
+  if (at(spec, {"template", "spec"}) == nullptr)
+    return invalid(object, "spec.template.spec: Required value");
   return fill_pod_spec(object, spec["template"]["spec"], "spec.template.spec");
 }
 
 // What a person may change in a pod's spec: images, and nothing else here.
 Json comparable_pod_spec(const Json& pod, const Json& other) {
   Json spec = pod["spec"];
-  if (at(other, {"spec", "nodeName"}) == nullptr || at(pod, {"spec", "nodeName"}) == nullptr) spec.erase("nodeName");
+  if (at(other, {"spec", "nodeName"}) == nullptr || at(pod, {"spec", "nodeName"}) == nullptr)
+    spec.erase("nodeName");
   for (auto& container : spec["containers"]) container.erase("image");
   return spec;
 }
@@ -90,14 +109,19 @@ Parsed<void> keep_immutable(const Json& old, Json& now) {
   const auto kind = str(now, {"kind"});
   if (kind == "Pod") {
     if (comparable_pod_spec(old, now) != comparable_pod_spec(now, old)) {
-      return invalid(now, "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`; delete the pod first");
+      return invalid(now,
+                     "spec: Forbidden: pod updates may not change fields other than "
+                     "`spec.containers[*].image`; delete the pod first");
     }
-    if (!now["spec"].contains("nodeName") && old["spec"].contains("nodeName")) now["spec"]["nodeName"] = old["spec"]["nodeName"];
+    if (!now["spec"].contains("nodeName") && old["spec"].contains("nodeName"))
+      now["spec"]["nodeName"] = old["spec"]["nodeName"];
   }
-  if (kind == "Deployment" && at(old, {"spec", "selector"}) && *at(old, {"spec", "selector"}) != *at(now, {"spec", "selector"})) {
+  if (kind == "Deployment" && at(old, {"spec", "selector"}) &&
+      *at(old, {"spec", "selector"}) != *at(now, {"spec", "selector"})) {
     return invalid(now, "spec.selector: field is immutable");
   }
-  if (kind == "Job" && old["spec"]["template"] != now["spec"]["template"]) return invalid(now, "spec.template: field is immutable");
+  if (kind == "Job" && old["spec"]["template"] != now["spec"]["template"])
+    return invalid(now, "spec.template: field is immutable");
   return {};
 }
 
@@ -128,7 +152,8 @@ Json merge(const Json* old, const Json& given, const Json* before) {
   auto& metadata = object["metadata"];
   if (old == nullptr) {
     metadata = given["metadata"];
-    for (const char* field : {"resourceVersion", "managedFields", "selfLink"}) metadata.erase(field);
+    for (const char* field : {"resourceVersion", "managedFields", "selfLink"})
+      metadata.erase(field);
     if (str(metadata, {"uid"}).empty()) metadata["uid"] = new_uid();
     metadata["creationTimestamp"] = now_rfc3339();
     metadata["generation"] = 1;
@@ -143,9 +168,12 @@ Json merge(const Json* old, const Json& given, const Json* before) {
 
 const char* to_string(Verb verb) {
   switch (verb) {
-    case Verb::kCreated: return "created";
-    case Verb::kConfigured: return "configured";
-    case Verb::kUnchanged: return "unchanged";
+    case Verb::kCreated:
+      return "created";
+    case Verb::kConfigured:
+      return "configured";
+    case Verb::kUnchanged:
+      return "unchanged";
   }
   return "unknown";
 }
@@ -160,7 +188,8 @@ Parsed<void> Admission::fill_service(Json& service, const Json* old) {
   set_default(spec, "type", "ClusterIP");
   set_default(spec, "sessionAffinity", "None");
   if (str(spec, {"type"}) == "ExternalName") return {};
-  if (list(spec, {"ports"}).empty() && str(spec, {"clusterIP"}) != "None") return invalid(service, "spec.ports: Required value");
+  if (list(spec, {"ports"}).empty() && str(spec, {"clusterIP"}) != "None")
+    return invalid(service, "spec.ports: Required value");
   if (spec.contains("ports")) {
     for (auto& port : spec["ports"]) {
       set_default(port, "protocol", "TCP");
@@ -169,17 +198,22 @@ Parsed<void> Admission::fill_service(Json& service, const Json* old) {
   }
   const Json* before = old != nullptr ? at(*old, {"spec", "clusterIPs"}) : nullptr;
   const bool given = at(spec, {"clusterIPs"}) != nullptr || !str(spec, {"clusterIP"}).empty();
-  if (at(spec, {"clusterIPs"}) == nullptr && given) spec["clusterIPs"] = Json::array({spec["clusterIP"]});
+  if (at(spec, {"clusterIPs"}) == nullptr && given)
+    spec["clusterIPs"] = Json::array({spec["clusterIP"]});
   if (before != nullptr) {
-    if (given && (*before)[0] != spec["clusterIPs"][0]) return invalid(service, "spec.clusterIPs[0]: Invalid value: field is immutable");
+    if (given && (*before)[0] != spec["clusterIPs"][0])
+      return invalid(service, "spec.clusterIPs[0]: Invalid value: field is immutable");
     spec["clusterIPs"] = *before;
   } else if (!given) {
     std::set<std::string> used;
     for (const auto* other : store_.list("Service")) {
-      for (const auto& ip : list(*other, {"spec", "clusterIPs"})) used.insert(ip.is_string() ? ip.get<std::string>() : "");
+      for (const auto& ip : list(*other, {"spec", "clusterIPs"}))
+        used.insert(ip.is_string() ? ip.get<std::string>() : "");
     }
     const auto pair = services_.take(used);
-    if (!pair) return invalid(service, "spec.clusterIPs: Internal error: no address is free in 10.96.0.0/16");
+    if (!pair)
+      return invalid(service,
+                     "spec.clusterIPs: Internal error: no address is free in 10.96.0.0/16");
     const auto families = list(spec, {"ipFamilies"});
     const auto policy = str(spec, {"ipFamilyPolicy"}, "PreferDualStack");
     const bool v6_first = !families.empty() && families[0] == "IPv6";
@@ -196,13 +230,19 @@ Parsed<void> Admission::fill_service(Json& service, const Json* old) {
   Json families = Json::array();
   for (const auto& ip : spec["clusterIPs"]) {
     const auto address = ip.is_string() ? IpAddress::parse(ip.get<std::string>()) : std::nullopt;
-    if (!address) return invalid(service, fmt::format("spec.clusterIPs: Invalid value: {}: must be a valid IP address", ip.dump()));
+    if (!address)
+      return invalid(
+          service,
+          fmt::format("spec.clusterIPs: Invalid value: {}: must be a valid IP address", ip.dump()));
     families.push_back(address->is_v4() ? "IPv4" : "IPv6");
     for (const auto* other : store_.list("Service")) {
       const auto& taken = list(*other, {"spec", "clusterIPs"});
       const bool same = name_of(*other) == name_of(service) && ns_of(*other) == ns_of(service);
       if (!same && std::find(taken.begin(), taken.end(), ip) != taken.end()) {
-        return invalid(service, fmt::format("spec.clusterIPs: Invalid value: {}: provided IP is already allocated", ip.dump()));
+        return invalid(
+            service,
+            fmt::format("spec.clusterIPs: Invalid value: {}: provided IP is already allocated",
+                        ip.dump()));
       }
     }
   }
@@ -215,17 +255,33 @@ Parsed<Verb> Admission::admit(const Json& given, const std::string& origin, Json
   const auto kind = kind_of(str(given, {"apiVersion"}), str(given, {"kind"}));
   const auto key = key_of(given);
   const bool relaxed = kind.group.empty() && kind.kind != "Namespace" && kind.kind != "Service";
-  if (!is_dns_name(key.name, relaxed || !kind.group.empty() ? 253 : 63, relaxed || !kind.group.empty())) {
-    return invalid(given, fmt::format("metadata.name: Invalid value: \"{}\": a lowercase RFC 1123 name must consist of lower case "
-                                      "alphanumeric characters, '-' or '.', and start and end with an alphanumeric character", key.name));
+  if (!is_dns_name(key.name, relaxed || !kind.group.empty() ? 253 : 63,
+                   relaxed || !kind.group.empty())) {
+    return invalid(
+        given,
+        fmt::format(
+            "metadata.name: Invalid value: \"{}\": a lowercase RFC 1123 name must consist of lower "
+            "case "
+            "alphanumeric characters, '-' or '.', and start and end with an alphanumeric character",
+            key.name));
   }
   if (kind.namespaced) {
     const auto* ns = store_.find("Namespace", "", key.ns);
     if (ns == nullptr) return problem(fmt::format("namespaces \"{}\" not found", key.ns));
     if (at(*ns, {"metadata", "deletionTimestamp"}) && store_.find(key) == nullptr) {
-      return problem(fmt::format("{} \"{}\" is forbidden: unable to create new content in namespace {} because it is being terminated",
-                                 kind.resource(), key.name, key.ns));
+      return problem(
+          fmt::format("{} \"{}\" is forbidden: unable to create new content in namespace {} "
+                      "because it is being terminated",
+                      kind.resource(), key.name, key.ns));
     }
+  }
+  const bool shaped = kind.key() == "Pod" || kind.key() == "Service" || kind.group == "apps" ||
+                      kind.group == "batch";
+  if (const auto* spec = at(given, {"spec"}); shaped && (spec == nullptr || !spec->is_object())) {
+    return invalid(
+        given, fmt::format("spec: {}", spec == nullptr
+                                           ? "Required value"
+                                           : "Invalid value: " + spec->dump() + ": must be a map"));
   }
   const Json* old = store_.find(key);
   const auto before = applied_.find(key);
@@ -235,16 +291,20 @@ Parsed<Verb> Admission::admit(const Json& given, const std::string& origin, Json
     out["metadata"]["labels"]["kubernetes.io/metadata.name"] = key.name;
     if (old == nullptr) out["status"]["phase"] = "Active";
   } else if (kind.key() == "Pod") {
-    if (auto filled = fill_pod_spec(out, out["spec"], "spec"); !filled) return problem(filled.error().text);
+    if (auto filled = fill_pod_spec(out, out["spec"], "spec"); !filled)
+      return problem(filled.error().text);
     const auto account = str(out, {"spec", "serviceAccountName"});
     if (old == nullptr && store_.find("ServiceAccount", key.ns, account) == nullptr) {
-      return problem(fmt::format("pods \"{}\" is forbidden: error looking up service account {}/{}: serviceaccount \"{}\" not found",
-                                 key.name, key.ns, account, account));
+      return problem(
+          fmt::format("pods \"{}\" is forbidden: error looking up service account {}/{}: "
+                      "serviceaccount \"{}\" not found",
+                      key.name, key.ns, account, account));
     }
     if (old == nullptr) out["status"] = Json{{"phase", "Pending"}};
   } else if (kind.key() == "Service") {
     if (auto filled = fill_service(out, old); !filled) return problem(filled.error().text);
-  } else if (kind.key() == "Deployment.apps" || kind.key() == "ReplicaSet.apps" || kind.key() == "Job.batch") {
+  } else if (kind.key() == "Deployment.apps" || kind.key() == "ReplicaSet.apps" ||
+             kind.key() == "Job.batch") {
     if (auto filled = fill_workload(out); !filled) return problem(filled.error().text);
   }
   if (old != nullptr) {
@@ -267,7 +327,8 @@ Parsed<Verb> Admission::admit(const Json& given, const std::string& origin, Json
   if (old == nullptr) return Verb::kCreated;
   if (*old == out) return Verb::kUnchanged;
   const auto spec_of = [](const Json& o) { return o.contains("spec") ? o["spec"] : Json(); };
-  if (spec_of(*old) != spec_of(out)) out["metadata"]["generation"] = number(out, {"metadata", "generation"}) + 1;
+  if (spec_of(*old) != spec_of(out))
+    out["metadata"]["generation"] = number(out, {"metadata", "generation"}) + 1;
   return Verb::kConfigured;
 }
 

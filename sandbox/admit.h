@@ -1,5 +1,5 @@
-// What an API server does to a manifest before it is stored: defaults, checks, allocation, and the merge with what was there. The texts
-// of refusals are Kubernetes'. No I/O; the store is only read.
+// What an API server does to a manifest before it is stored: defaults, checks, allocation, and the
+// merge with what was there. The texts of refusals are Kubernetes'. No I/O; the store is only read.
 #pragma once
 
 #include <map>
@@ -15,14 +15,13 @@ namespace weft::sandbox {
 enum class Verb { kCreated, kConfigured, kUnchanged };
 const char* to_string(Verb verb);
 
-
 class Admission {
  public:
   explicit Admission(const Store& store);
   ~Admission();
 
-  // `given`: one manifest, namespace filled in. `origin` ("file:line") starts the text of a refusal where it helps.
-  // Gives the object to store.
+  // `given`: one manifest, namespace filled in. `origin` ("file:line") starts the text of a refusal
+  // where it helps. Gives the object to store.
   Parsed<Verb> admit(const nlohmann::json& given, const std::string& origin, nlohmann::json& out);
   // The object is gone: what was applied is forgotten.
   void forget(const Key& key);

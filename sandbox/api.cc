@@ -15,7 +15,11 @@ namespace weft::sandbox {
 namespace {
 
 Json kind_json(const Kind& kind) {
-  return {{"kind", kind.kind}, {"group", kind.group}, {"plural", kind.plural}, {"resource", kind.resource()}, {"namespaced", kind.namespaced}};
+  return {{"kind", kind.kind},
+          {"group", kind.group},
+          {"plural", kind.plural},
+          {"resource", kind.resource()},
+          {"namespaced", kind.namespaced}};
 }
 
 std::string not_found(const Kind& kind, const std::string& name) {
@@ -25,7 +29,8 @@ std::string not_found(const Kind& kind, const std::string& name) {
 // "pod/web", "deployment.apps/web": how kubectl names an object it did something to.
 std::string shown(const Kind& kind, const std::string& name) {
   auto word = kind.kind;
-  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return fmt::format("{}{}{}/{}", word, kind.group.empty() ? "" : ".", kind.group, name);
 }
 
@@ -59,7 +64,8 @@ Parsed<Json> Api::dispatch(const Json& request) {
   return problem(fmt::format("there is no command \"{}\"", command));
 }
 
-// {objects: [{body, origin}]} → {results: [{name, verb} | {error}]}; one bad object does not stop the others.
+// {objects: [{body, origin}]} → {results: [{name, verb} | {error}]}; one bad object does not stop
+// the others.
 Parsed<Json> Api::apply(const Json& request) {
   Json results = Json::array();
   for (const auto& entry : list(request, {"objects"})) {
@@ -71,17 +77,20 @@ Parsed<Json> Api::apply(const Json& request) {
     try {
       verb = parts_.admission.admit(body, origin, out);
     } catch (const nlohmann::json::exception& error) {
-      verb = problem(fmt::format("{} \"{}\" has a field of the wrong type: {}", kind.kind, name_of(body), error.what()));
+      verb = problem(fmt::format("{} \"{}\" has a field of the wrong type: {}", kind.kind,
+                                 name_of(body), error.what()));
     }
     if (!verb) {
       const auto& text = verb.error().text;
-      const bool placed = !origin.empty() && text.find(origin.substr(0, origin.rfind(':'))) != std::string::npos;
+      const bool placed =
+          !origin.empty() && text.find(origin.substr(0, origin.rfind(':'))) != std::string::npos;
       results.push_back({{"error", placed || origin.empty() ? text : origin + ": " + text}});
       continue;
     }
     if (*verb != Verb::kUnchanged) {
       if (auto put = parts_.store.put(std::move(out)); !put) return problem(put.error().text);
-      if (kind.key() == "Namespace") parts_.controllers.namespaces();  // a pod further down needs its account
+      if (kind.key() == "Namespace")
+        parts_.controllers.namespaces();  // a pod further down needs its account
     }
     results.push_back({{"name", shown(kind, name_of(body))}, {"verb", to_string(*verb)}});
   }
@@ -94,7 +103,8 @@ std::vector<Key> Api::find_many(const Json& request, const std::string& kind) co
   const auto selector = parse_selector(str(request, {"selector"}));
   for (const auto& key : parts_.store.keys(kind)) {
     if (!key.ns.empty() && !truth(request, {"all"}) && key.ns != ns) continue;
-    if (selector && !selector->matches(labels(*parts_.store.find(key), {"metadata", "labels"}))) continue;
+    if (selector && !selector->matches(labels(*parts_.store.find(key), {"metadata", "labels"})))
+      continue;
     keys.push_back(key);
   }
   return keys;
@@ -103,7 +113,8 @@ std::vector<Key> Api::find_many(const Json& request, const std::string& kind) co
 Parsed<Key> Api::find_one(const Json& request) const {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
-  const Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "", str(request, {"name"})};
+  const Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "",
+                str(request, {"name"})};
   if (parts_.store.find(key) == nullptr) return problem(not_found(*kind, key.name));
   return key;
 }
@@ -111,19 +122,22 @@ Parsed<Key> Api::find_one(const Json& request) const {
 Parsed<Json> Api::get(const Json& request) const {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
-  if (const auto selector = parse_selector(str(request, {"selector"})); !selector) return problem(selector.error().text);
+  if (const auto selector = parse_selector(str(request, {"selector"})); !selector)
+    return problem(selector.error().text);
   Json items = Json::array();
   if (!str(request, {"name"}).empty()) {
     const auto key = find_one(request);
     if (!key) return problem(key.error().text);
     items.push_back(*parts_.store.find(*key));
   } else {
-    for (const auto& key : find_many(request, kind->key())) items.push_back(*parts_.store.find(key));
+    for (const auto& key : find_many(request, kind->key()))
+      items.push_back(*parts_.store.find(key));
   }
   return Json{{"items", items}, {"kind", kind_json(*kind)}};
 }
 
-// {kind, name | selector | everything, namespace, grace} → {deleted: [{shown, kind, name, namespace, uid}]}
+// {kind, name | selector | everything, namespace, grace} → {deleted: [{shown, kind, name,
+// namespace, uid}]}
 Parsed<Json> Api::remove(const Json& request) {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
@@ -133,13 +147,17 @@ Parsed<Json> Api::remove(const Json& request) {
     if (!key) return problem(key.error().text);
     keys.push_back(*key);
   } else {
-    if (const auto selector = parse_selector(str(request, {"selector"})); !selector) return problem(selector.error().text);
+    if (const auto selector = parse_selector(str(request, {"selector"})); !selector)
+      return problem(selector.error().text);
     keys = find_many(request, kind->key());
   }
   Json deleted = Json::array();
   for (const auto& key : keys) {
-    if (key.kind == "Node" || (key.kind == "Namespace" && (key.name == "default" || key.name == "kube-system"))) {
-      return problem(fmt::format("Error from server (Forbidden): {} \"{}\" is forbidden: the sandbox needs it", kind->resource(), key.name));
+    if (key.kind == "Node" ||
+        (key.kind == "Namespace" && (key.name == "default" || key.name == "kube-system"))) {
+      return problem(
+          fmt::format("Error from server (Forbidden): {} \"{}\" is forbidden: the sandbox needs it",
+                      kind->resource(), key.name));
     }
     deleted.push_back({{"shown", shown(*kind, key.name)},
                        {"kind", kind->resource()},
@@ -151,7 +169,8 @@ Parsed<Json> Api::remove(const Json& request) {
   return Json{{"deleted", deleted}};
 }
 
-// {kind, name, namespace, field: labels|annotations, changes: {key: value | null}} → {shown, changed}
+// {kind, name, namespace, field: labels|annotations, changes: {key: value | null}} → {shown,
+// changed}
 Parsed<Json> Api::annotate(const Json& request) {
   const auto key = find_one(request);
   if (!key) return problem(key.error().text);
@@ -160,22 +179,28 @@ Parsed<Json> Api::annotate(const Json& request) {
     auto& map = object["metadata"][field];
     if (!map.is_object()) map = Json::object();
     for (const auto& [name, value] : request["changes"].items()) {
-      if (value.is_null()) map.erase(name);
-      else map[name] = value;
+      if (value.is_null())
+        map.erase(name);
+      else
+        map[name] = value;
     }
     if (map.empty()) object["metadata"].erase(field);
   });
-  return Json{{"shown", shown(*kind_named(parts_.store, str(request, {"kind"})), key->name)}, {"changed", changed}};
+  return Json{{"shown", shown(*kind_named(parts_.store, str(request, {"kind"})), key->name)},
+              {"changed", changed}};
 }
 
 Parsed<Json> Api::exec(const Json& request) const {
-  const auto target = parts_.kubelet.target(str(request, {"namespace"}), str(request, {"name"}), str(request, {"container"}));
+  const auto target = parts_.kubelet.target(str(request, {"namespace"}), str(request, {"name"}),
+                                            str(request, {"container"}));
   if (!target) return problem(target.error().text);
-  return Json{{"pid", target->pid}, {"cgroup", target->cgroup}, {"env", target->env}, {"cwd", target->cwd}};
+  return Json{
+      {"pid", target->pid}, {"cgroup", target->cgroup}, {"env", target->env}, {"cwd", target->cwd}};
 }
 
 Parsed<Json> Api::component(const Json& request) {
-  const auto name = str(request, {"component"}), node = str(request, {"node"}), action = str(request, {"action"});
+  const auto name = str(request, {"component"}), node = str(request, {"node"}),
+             action = str(request, {"action"});
   const int signal = static_cast<int>(number(request, {"signal"}, SIGTERM));
   Parsed<void> done = action == "stop"      ? parts_.supervisor.stop(name, node, signal)
                       : action == "start"   ? parts_.supervisor.start_again(name, node)
@@ -191,23 +216,35 @@ Parsed<Json> Api::logs(const Json& request) const {
   if (!log.empty()) return Json{{"path", log}};
   const auto ns = str(request, {"namespace"});
   const auto* pod = parts_.store.find("Pod", ns, name);
-  if (pod == nullptr) return problem(fmt::format("Error from server (NotFound): pods \"{}\" not found in namespace {}, and no component has this name", name, ns));
+  if (pod == nullptr)
+    return problem(
+        fmt::format("Error from server (NotFound): pods \"{}\" not found in namespace {}, and no "
+                    "component has this name",
+                    name, ns));
   auto container = str(request, {"container"});
   const auto& containers = list(*pod, {"spec", "containers"});
   if (container.empty()) container = str(containers[0], {"name"});
   const auto path = parts_.layout.container_log(ns, name, uid_of(*pod), container);
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) return problem(fmt::format("container {} of pod {} has not been started", container, name));
+  if (!std::filesystem::exists(path, error))
+    return problem(fmt::format("container {} of pod {} has not been started", container, name));
   return Json{{"path", path}};
 }
 
 Json Api::status() const {
   Json components = Json::array(), nodes = Json::array();
   for (const auto& s : parts_.supervisor.states()) {
-    components.push_back({{"name", s.name}, {"node", s.node}, {"state", s.state}, {"pid", s.pid}, {"restarts", s.restarts}, {"lastEnd", s.last_end}});
+    components.push_back({{"name", s.name},
+                          {"node", s.node},
+                          {"state", s.state},
+                          {"pid", s.pid},
+                          {"restarts", s.restarts},
+                          {"lastEnd", s.last_end}});
   }
   for (const auto* node : parts_.nodes) {
-    nodes.push_back({{"name", node->name()}, {"pid", node->pid()}, {"addresses", {node->net().v4(), node->net().v6()}}});
+    nodes.push_back({{"name", node->name()},
+                     {"pid", node->pid()},
+                     {"addresses", {node->net().v4(), node->net().v6()}}});
   }
   return {{"name", parts_.layout.name}, {"components", components}, {"nodes", nodes}};
 }

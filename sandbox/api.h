@@ -1,4 +1,5 @@
-// The daemon's requests: what `weftctl sandbox …` asks for. One JSON object in, one out; {"error": text} when refused.
+// The daemon's requests: what `weftctl sandbox …` asks for. One JSON object in, one out; {"error":
+// text} when refused.
 #pragma once
 
 #include <functional>
@@ -48,7 +49,9 @@ class Api {
   Parts parts_;
 };
 
-// A Unix socket at `path` (0600) that answers each line with `answer(line)`. Lives on the loop until the loop ends.
-Parsed<void> serve(Loop& loop, const std::string& path, std::function<std::string(const std::string&)> answer);
+// A Unix socket at `path` (0600) that answers each line with `answer(line)`. Lives on the loop
+// until the loop ends.
+Parsed<void> serve(Loop& loop, const std::string& path,
+                   std::function<std::string(const std::string&)> answer);
 
 }  // namespace weft::sandbox

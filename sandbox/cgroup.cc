@@ -24,7 +24,8 @@ namespace weft::sandbox {
 namespace fs = std::filesystem;
 
 Parsed<std::string> cgroup2_mount() {
-  const std::unique_ptr<FILE, int (*)(FILE*)> mounts(setmntent("/proc/self/mounts", "re"), endmntent);
+  const std::unique_ptr<FILE, int (*)(FILE*)> mounts(setmntent("/proc/self/mounts", "re"),
+                                                     endmntent);
   if (!mounts) return problem("cannot read /proc/self/mounts: is /proc mounted?");
   while (const mntent* entry = getmntent(mounts.get())) {
     if (std::strcmp(entry->mnt_type, "cgroup2") == 0) return std::string(entry->mnt_dir);
@@ -33,8 +34,9 @@ Parsed<std::string> cgroup2_mount() {
   if (auto made = make_directories(own); !made) return problem(made.error().text);
   if (unshare(CLONE_NEWNS) != 0 || mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       mount("cgroup2", own.c_str(), "cgroup2", 0, nullptr) != 0) {
-    return problem(fmt::format("cannot mount cgroup2: {}; the kernel needs CONFIG_CGROUPS and you need to be root",
-                               std::strerror(errno)));
+    return problem(fmt::format(
+        "cannot mount cgroup2: {}; the kernel needs CONFIG_CGROUPS and you need to be root",
+        std::strerror(errno)));
   }
   return own;
 }
@@ -54,7 +56,8 @@ std::vector<fs::path> directories_below(const std::string& dir) {
   std::error_code error;
   if (!fs::is_directory(dir, error)) return found;
   found.emplace_back(dir);
-  for (fs::recursive_directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+  for (fs::recursive_directory_iterator it(dir, error), end; !error && it != end;
+       it.increment(error)) {
     std::error_code ignored;
     if (it->is_directory(ignored)) found.push_back(it->path());
   }

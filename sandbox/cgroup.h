@@ -11,7 +11,8 @@
 
 namespace weft::sandbox {
 
-// The mount point of cgroup2. Where the machine mounts none, it is mounted in a private mount namespace of this process.
+// The mount point of cgroup2. Where the machine mounts none, it is mounted in a private mount
+// namespace of this process.
 Parsed<std::string> cgroup2_mount();
 
 Parsed<void> make_directories(const std::string& path, unsigned mode = 0755);
@@ -24,7 +25,8 @@ void kill_cgroup(const std::string& dir);
 // Sends `signal` to everything below `dir`.
 void signal_cgroup(const std::string& dir, int signal);
 
-// Waits until `dir` is empty and removes it with all below it. False at the deadline: something is still there.
+// Waits until `dir` is empty and removes it with all below it. False at the deadline: something is
+// still there.
 bool remove_cgroup(const std::string& dir, Deadline deadline);
 
 }  // namespace weft::sandbox

@@ -1,7 +1,6 @@
 #include "sandbox/cleanup.h"
 
 #include <fmt/format.h>
-
 #include <signal.h>
 
 #include <filesystem>
@@ -52,7 +51,9 @@ Parsed<bool> destroy(const Layout& layout) {
     if (!gone) {
       std::string left;
       for (const auto pid : processes_below(cgroup)) left += fmt::format(" {}", pid);
-      return problem(fmt::format("processes of sandbox {} do not end:{}; look at /proc/PID/stack, then run down again", layout.name, left));
+      return problem(fmt::format(
+          "processes of sandbox {} do not end:{}; look at /proc/PID/stack, then run down again",
+          layout.name, left));
     }
   }
   fs::remove_all(layout.root(), error);

@@ -1,4 +1,5 @@
-// Removing a sandbox, whatever state it is in: a healthy one, one whose daemon was killed, one that never finished starting.
+// Removing a sandbox, whatever state it is in: a healthy one, one whose daemon was killed, one that
+// never finished starting.
 #pragma once
 
 #include "base/result.h"
@@ -6,8 +7,9 @@
 
 namespace weft::sandbox {
 
-// Everything of a sandbox is a process in its cgroup, a mount or pin that dies with those processes, or a file below its directory.
-// True: something was there. Refused: something cannot be removed.
+// Everything of a sandbox is a process in its cgroup, a mount or pin that dies with those
+// processes, or a file below its directory. True: something was there. Refused: something cannot be
+// removed.
 Parsed<bool> destroy(const Layout& layout);
 
 // Asks the daemon to do that, and does it itself where there is none or it does not.

@@ -18,7 +18,8 @@ Fd dial_unix(const std::string& path) {
   if (path.size() >= sizeof address.sun_path) return {};
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return {};
+  if (!fd || connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return {};
   return fd;
 }
 
@@ -34,17 +35,21 @@ Parsed<Json> call(const std::string& path, const Json& request, Clock::duration 
   const auto deadline = Deadline::after(Clock::now(), timeout);
   std::string answer;
   while (answer.find('\n') == std::string::npos) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline.at - Clock::now()).count();
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline.at - Clock::now()).count();
     pollfd wait{fd.get(), POLLIN, 0};
-    if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) == 0) return problem(fmt::format("no answer from {} in time", path));
+    if (left <= 0 || poll(&wait, 1, static_cast<int>(left)) == 0)
+      return problem(fmt::format("no answer from {} in time", path));
     char chunk[16384];
     const auto n = recv(fd.get(), chunk, sizeof chunk, 0);
     if (n <= 0) break;
     answer.append(chunk, static_cast<std::size_t>(n));
   }
   auto value = Json::parse(answer, nullptr, false);
-  if (value.is_discarded()) return problem(fmt::format("the answer from {} is no JSON: {}", path, answer.substr(0, 100)));
-  if (const auto* error = at(value, {"error"}); error != nullptr && error->is_string() && !error->get<std::string>().empty()) {
+  if (value.is_discarded())
+    return problem(fmt::format("the answer from {} is no JSON: {}", path, answer.substr(0, 100)));
+  if (const auto* error = at(value, {"error"});
+      error != nullptr && error->is_string() && !error->get<std::string>().empty()) {
     return problem(error->get<std::string>());
   }
   return value;

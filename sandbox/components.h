@@ -29,9 +29,12 @@ struct Component {
 };
 
 // `bin`: the directory with weft-agent, weft-ztunnel, weft-controlplane.
-Component control_plane_component(const Layout& layout, const std::string& bin, const Settings& settings, const Fabric& fabric);
-Component agent_component(const Layout& layout, const std::string& bin, const Settings& settings, const Node& node);
-Component ztunnel_component(const Layout& layout, const std::string& bin, const Settings& settings, const Node& node);
+Component control_plane_component(const Layout& layout, const std::string& bin,
+                                  const Settings& settings, const Fabric& fabric);
+Component agent_component(const Layout& layout, const std::string& bin, const Settings& settings,
+                          const Node& node);
+Component ztunnel_component(const Layout& layout, const std::string& bin, const Settings& settings,
+                            const Node& node);
 Component dns_component(const Layout& layout, const Fabric& fabric);
 
 // Makes the directories, tokens and their owners that the above need. Once, before the first start.

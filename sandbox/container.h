@@ -1,4 +1,5 @@
-// The state of one container inside a PodRun. Shared by pod_run.cc (which drives it) and pod_status.cc (which shows it).
+// The state of one container inside a PodRun. Shared by pod_run.cc (which drives it) and
+// pod_status.cc (which shows it).
 #pragma once
 
 #include <sys/types.h>

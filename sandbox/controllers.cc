@@ -14,7 +14,9 @@ namespace {
 
 constexpr const char* kHashLabel = "pod-template-hash";
 
-bool is_deleting(const Json& object) { return at(object, {"metadata", "deletionTimestamp"}) != nullptr; }
+bool is_deleting(const Json& object) {
+  return at(object, {"metadata", "deletionTimestamp"}) != nullptr;
+}
 
 bool is_owned_by(const Json& object, const std::string& uid) {
   for (const auto& owner : list(object, {"metadata", "ownerReferences"})) {
@@ -67,16 +69,21 @@ Controllers::Controllers(Store& store, Admission& admission, std::vector<std::st
     : store_(store), admission_(admission), nodes_(std::move(nodes)) {}
 
 void Controllers::create_pod(const Json& owner, const Json& pod_template, const std::string& name) {
-  Json pod = {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", Json::object()}, {"spec", pod_template["spec"]}};
+  Json pod = {{"apiVersion", "v1"},
+              {"kind", "Pod"},
+              {"metadata", Json::object()},
+              {"spec", pod_template["spec"]}};
   if (pod_template.contains("metadata")) pod["metadata"] = pod_template["metadata"];
   pod["metadata"]["name"] = name;
   pod["metadata"]["generateName"] = name.substr(0, name.size() - 5);
   pod["metadata"]["namespace"] = ns_of(owner);
   pod["metadata"]["ownerReferences"] = Json::array({owner_reference(owner)});
   Json out;
-  const auto verb = admission_.admit(pod, fmt::format("{} {}", str(owner, {"kind"}), name_of(owner)), out);
+  const auto verb =
+      admission_.admit(pod, fmt::format("{} {}", str(owner, {"kind"}), name_of(owner)), out);
   if (!verb) {
-    store_.update(key_of(owner), [&](Json& object) { object["status"]["message"] = verb.error().text; });
+    store_.update(key_of(owner),
+                  [&](Json& object) { object["status"]["message"] = verb.error().text; });
     return;
   }
   if (auto put = store_.put(std::move(out)); !put) spdlog::error("{}", put.error().text);
@@ -87,12 +94,14 @@ void Controllers::remove(const Key& key, long grace) {
   if (found == nullptr) return;
   const Json object = *found;
   if (key.kind == "Pod" || key.kind == "Namespace") {
-    const long seconds = grace >= 0 ? grace : number(object, {"spec", "terminationGracePeriodSeconds"}, 30);
+    const long seconds =
+        grace >= 0 ? grace : number(object, {"spec", "terminationGracePeriodSeconds"}, 30);
     store_.update(key, [&](Json& o) {
       if (!is_deleting(o)) o["metadata"]["deletionTimestamp"] = now_rfc3339();
       if (key.kind == "Namespace") o["status"]["phase"] = "Terminating";
       const long before = number(o, {"metadata", "deletionGracePeriodSeconds"}, seconds);
-      if (key.kind == "Pod") o["metadata"]["deletionGracePeriodSeconds"] = std::min(before, seconds);
+      if (key.kind == "Pod")
+        o["metadata"]["deletionGracePeriodSeconds"] = std::min(before, seconds);
     });
     admission_.forget(key);
     return;
@@ -110,7 +119,9 @@ void Controllers::namespaces() {
     if (!is_deleting(*ns)) {
       if (store_.find("ServiceAccount", key.name, "default") != nullptr) continue;
       Json out;
-      const Json account = {{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", {{"name", "default"}, {"namespace", key.name}}}};
+      const Json account = {{"apiVersion", "v1"},
+                            {"kind", "ServiceAccount"},
+                            {"metadata", {{"name", "default"}, {"namespace", key.name}}}};
       if (admission_.admit(account, "", out)) (void)store_.put(std::move(out)).has_value();
       continue;
     }
@@ -130,8 +141,12 @@ void Controllers::deployment(const Key& key) {
   const long replicas = number(deployment, {"spec", "replicas"}, 1);
   const auto sets = owned(store_, "ReplicaSet.apps", deployment);
   const Key current{"ReplicaSet.apps", key.ns, name};
-  const auto ready_in = [&](const Key& set) { return number(*store_.find(set), {"status", "readyReplicas"}); };
-  const auto scale = [&](const Key& set, long to) { store_.update(set, [&](Json& o) { o["spec"]["replicas"] = to; }); };
+  const auto ready_in = [&](const Key& set) {
+    return number(*store_.find(set), {"status", "readyReplicas"});
+  };
+  const auto scale = [&](const Key& set, long to) {
+    store_.update(set, [&](Json& o) { o["spec"]["replicas"] = to; });
+  };
 
   long old_pods = 0, old_ready = 0;
   for (const auto& set : sets) {
@@ -143,8 +158,14 @@ void Controllers::deployment(const Key& key) {
   if (store_.find(current) == nullptr) {
     Json set = {{"apiVersion", "apps/v1"},
                 {"kind", "ReplicaSet"},
-                {"metadata", {{"name", name}, {"namespace", key.ns}, {"ownerReferences", Json::array({owner_reference(deployment)})}}},
-                {"spec", {{"replicas", 0}, {"selector", deployment["spec"]["selector"]}, {"template", pod_template}}}};
+                {"metadata",
+                 {{"name", name},
+                  {"namespace", key.ns},
+                  {"ownerReferences", Json::array({owner_reference(deployment)})}}},
+                {"spec",
+                 {{"replicas", 0},
+                  {"selector", deployment["spec"]["selector"]},
+                  {"template", pod_template}}}};
     set["spec"]["selector"]["matchLabels"][kHashLabel] = hash;
     set["spec"]["template"]["metadata"]["labels"][kHashLabel] = hash;
     set["metadata"]["labels"] = set["spec"]["template"]["metadata"]["labels"];
@@ -156,7 +177,8 @@ void Controllers::deployment(const Key& key) {
     }
     if (auto put = store_.put(std::move(out)); !put) return;
   }
-  // New pods first, then the old ones go, as many as the new ones that are ready; with Recreate the other way round.
+  // New pods first, then the old ones go, as many as the new ones that are ready; with Recreate the
+  // other way round.
   if (!recreate || old_pods == 0) scale(current, replicas);
   const long fresh = ready_in(current);
   for (const auto& set : sets) {
@@ -175,7 +197,9 @@ void Controllers::deployment(const Key& key) {
     s["availableReplicas"] = fresh + old_ready;
     s["unavailableReplicas"] = std::max(0L, replicas - fresh - old_ready);
     set_condition(o, "Available", fresh + old_ready >= replicas, "MinimumReplicasAvailable");
-    set_condition(o, "Progressing", true, fresh >= replicas && old_pods == 0 ? "NewReplicaSetAvailable" : "ReplicaSetUpdated");
+    set_condition(
+        o, "Progressing", true,
+        fresh >= replicas && old_pods == 0 ? "NewReplicaSetAvailable" : "ReplicaSetUpdated");
   });
 }
 
@@ -197,9 +221,11 @@ void Controllers::replica_set(const Key& key) {
   std::sort(alive.begin(), alive.end(), [&](const Key& a, const Key& b) {
     const bool ready_a = pod_is_ready(*store_.find(a)), ready_b = pod_is_ready(*store_.find(b));
     if (ready_a != ready_b) return ready_b;
-    return str(*store_.find(a), {"metadata", "creationTimestamp"}) > str(*store_.find(b), {"metadata", "creationTimestamp"});
+    return str(*store_.find(a), {"metadata", "creationTimestamp"}) >
+           str(*store_.find(b), {"metadata", "creationTimestamp"});
   });
-  for (std::size_t i = 0; i + static_cast<std::size_t>(wanted) < alive.size(); ++i) remove(alive[i], -1);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(wanted) < alive.size(); ++i)
+    remove(alive[i], -1);
   store_.update(key, [&](Json& o) {
     o["status"]["replicas"] = wanted;
     o["status"]["readyReplicas"] = ready;
@@ -213,11 +239,15 @@ void Controllers::job(const Key& key) {
   long active = 0, succeeded = 0, failed = 0;
   for (const auto& pod : owned(store_, "Pod", job)) {
     const auto phase = str(*store_.find(pod), {"status", "phase"});
-    if (phase == "Succeeded") ++succeeded;
-    else if (phase == "Failed") ++failed;
-    else ++active;
+    if (phase == "Succeeded")
+      ++succeeded;
+    else if (phase == "Failed")
+      ++failed;
+    else
+      ++active;
   }
-  const long completions = number(job, {"spec", "completions"}, 1), parallelism = number(job, {"spec", "parallelism"}, 1);
+  const long completions = number(job, {"spec", "completions"}, 1),
+             parallelism = number(job, {"spec", "parallelism"}, 1);
   const bool gave_up = failed > number(job, {"spec", "backoffLimit"}, 6);
   for (; !gave_up && active < parallelism && succeeded + active < completions; ++active) {
     auto pod_template = job["spec"]["template"];

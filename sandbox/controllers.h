@@ -1,5 +1,6 @@
-// The controllers that a cluster has beside the kubelet: Deployments make ReplicaSets, those and Jobs make pods, a scheduler gives pods
-// nodes, namespaces that are deleted take their objects with them. One pass over the store; level-triggered; no clock but timestamps.
+// The controllers that a cluster has beside the kubelet: Deployments make ReplicaSets, those and
+// Jobs make pods, a scheduler gives pods nodes, namespaces that are deleted take their objects with
+// them. One pass over the store; level-triggered; no clock but timestamps.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -15,12 +16,14 @@ class Controllers {
  public:
   Controllers(Store& store, Admission& admission, std::vector<std::string> nodes);
 
-  // Only what namespaces need: an account named default in each, and the end of those that are deleted.
+  // Only what namespaces need: an account named default in each, and the end of those that are
+  // deleted.
   void namespaces();
   // Does what is missing now. Call again after every change of the store.
   void sync();
 
-  // Marks for deletion (pods, namespaces) or removes at once (the rest), owned objects included. `grace` < 0: the pod's own.
+  // Marks for deletion (pods, namespaces) or removes at once (the rest), owned objects included.
+  // `grace` < 0: the pod's own.
   void remove(const Key& key, long grace);
 
  private:
@@ -28,7 +31,8 @@ class Controllers {
   void replica_set(const Key& key);
   void job(const Key& key);
   void schedule();
-  void create_pod(const nlohmann::json& owner, const nlohmann::json& pod_template, const std::string& name);
+  void create_pod(const nlohmann::json& owner, const nlohmann::json& pod_template,
+                  const std::string& name);
 
   Store& store_;
   Admission& admission_;

@@ -48,7 +48,8 @@ std::vector<Json> node_objects(int nodes) {
   for (int i = 1; i <= nodes; ++i) {
     const NodeNet net{i};
     Json node = {{"apiVersion", "v1"}, {"kind", "Node"}, {"metadata", meta(net.name())}};
-    node["metadata"]["labels"] = {{"kubernetes.io/hostname", net.name()}, {"kubernetes.io/os", "linux"}};
+    node["metadata"]["labels"] = {{"kubernetes.io/hostname", net.name()},
+                                  {"kubernetes.io/os", "linux"}};
     node["spec"] = {{"podCIDR", net.pods_v4()}, {"podCIDRs", {net.pods_v4(), net.pods_v6()}}};
     objects.push_back(std::move(node));
   }
@@ -62,18 +63,25 @@ std::vector<Json> first_objects(int nodes) {
     objects.push_back({{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", meta(name)}});
   }
   for (auto& node : node_objects(nodes)) objects.push_back(std::move(node));
-  const auto port = [](const char* name, const char* protocol) { return Json{{"name", name}, {"port", 53}, {"targetPort", 53}, {"protocol", protocol}}; };
+  const auto port = [](const char* name, const char* protocol) {
+    return Json{{"name", name}, {"port", 53}, {"targetPort", 53}, {"protocol", protocol}};
+  };
   objects.push_back({{"apiVersion", "v1"},
                      {"kind", "Service"},
                      {"metadata", meta("kube-dns", "kube-system")},
-                     {"spec", {{"clusterIPs", {kDnsV4, kDnsV6}}, {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}}}}});
+                     {"spec",
+                      {{"clusterIPs", {kDnsV4, kDnsV6}},
+                       {"ports", {port("dns", "UDP"), port("dns-tcp", "TCP")}}}}});
   for (const bool v6 : {false, true}) {
-    Json slice = {{"apiVersion", "discovery.k8s.io/v1"},
-                  {"kind", "EndpointSlice"},
-                  {"metadata", meta(v6 ? "kube-dns-v6" : "kube-dns-v4", "kube-system")},
-                  {"addressType", v6 ? "IPv6" : "IPv4"},
-                  {"endpoints", Json::array({{{"addresses", {v6 ? kControlV6 : kControlV4}}, {"conditions", {{"ready", true}}}}})},
-                  {"ports", Json::array({{{"name", "dns"}, {"port", 53}, {"protocol", "UDP"}}, {{"name", "dns-tcp"}, {"port", 53}, {"protocol", "TCP"}}})}};
+    Json slice = {
+        {"apiVersion", "discovery.k8s.io/v1"},
+        {"kind", "EndpointSlice"},
+        {"metadata", meta(v6 ? "kube-dns-v6" : "kube-dns-v4", "kube-system")},
+        {"addressType", v6 ? "IPv6" : "IPv4"},
+        {"endpoints", Json::array({{{"addresses", {v6 ? kControlV6 : kControlV4}},
+                                    {"conditions", {{"ready", true}}}}})},
+        {"ports", Json::array({{{"name", "dns"}, {"port", 53}, {"protocol", "UDP"}},
+                               {{"name", "dns-tcp"}, {"port", 53}, {"protocol", "TCP"}}})}};
     slice["metadata"]["labels"]["kubernetes.io/service-name"] = "kube-dns";
     objects.push_back(std::move(slice));
   }
@@ -101,7 +109,8 @@ class Daemon {
   }
 
   Parsed<void> start() {
-    for (auto step : {&Daemon::settle, &Daemon::make_machines, &Daemon::make_cluster, &Daemon::start_components}) {
+    for (auto step : {&Daemon::settle, &Daemon::make_machines, &Daemon::make_cluster,
+                      &Daemon::start_components}) {
       if (auto done = (this->*step)(); !done) return done;
     }
     wait_until_ready(Clock::now() + kReadyLimit);
@@ -112,11 +121,13 @@ class Daemon {
   Parsed<void> settle() {
     if (unshare(CLONE_NEWNS) != 0) return problem("cannot make a mount namespace: run as root");
     if (auto text = make_private_mounts(); !text.empty()) return problem(text);
-    for (const auto& dir : {layout_.root(), layout_.objects(), layout_.logs(), layout_.dns(), layout_.pods()}) {
+    for (const auto& dir :
+         {layout_.root(), layout_.objects(), layout_.logs(), layout_.dns(), layout_.pods()}) {
       if (auto made = make_directories(dir); !made) return made;
     }
     // The control plane's user reads objects; nobody else does.
-    if (chown(layout_.objects().c_str(), 0, kControlPlaneUid) != 0 || chmod(layout_.objects().c_str(), 0750) != 0) {
+    if (chown(layout_.objects().c_str(), 0, kControlPlaneUid) != 0 ||
+        chmod(layout_.objects().c_str(), 0750) != 0) {
       return problem("cannot set the owner of " + layout_.objects());
     }
     const auto mount = cgroup2_mount();
@@ -130,8 +141,10 @@ class Daemon {
     signal(SIGPIPE, SIG_IGN);
     signals_ = Fd(signalfd(-1, &set, SFD_CLOEXEC));
     loop_.watch(signals_.get(), POLLIN, [this](short) { leave(); });
-    const Json state = {{"name", layout_.name}, {"pid", getpid()}, {"cgroup", cgroup_}, {"nodes", options_.nodes},
-                        {"mesh", options_.mesh}, {"version", WEFT_VERSION}, {"started", now_rfc3339()}, {"settings", options_.settings.values}};
+    const Json state = {{"name", layout_.name},     {"pid", getpid()},
+                        {"cgroup", cgroup_},        {"nodes", options_.nodes},
+                        {"mesh", options_.mesh},    {"version", WEFT_VERSION},
+                        {"started", now_rfc3339()}, {"settings", options_.settings.values}};
     return write_file(layout_.state_file(), state.dump(1) + "\n");
   }
 
@@ -142,7 +155,8 @@ class Daemon {
     for (int i = 1; i <= options_.nodes; ++i) {
       auto node = Node::create(layout_, cgroup_, NodeNet{i}, options_.nodes, *fabric_);
       if (!node) return problem(node.error().text);
-      say(fmt::format("{} is up at {} and {}", (*node)->name(), (*node)->net().v4(), (*node)->net().v6()));
+      say(fmt::format("{} is up at {} and {}", (*node)->name(), (*node)->net().v4(),
+                      (*node)->net().v6()));
       nodes_.push_back(std::move(*node));
     }
     return {};
@@ -160,16 +174,21 @@ class Daemon {
     controllers_ = std::make_unique<Controllers>(*store_, *admission_, names);
     kubelet_ = std::make_unique<Kubelet>(loop_, *store_, layout_, nodes, [this] { dirty_ = true; });
     supervisor_ = std::make_unique<Supervisor>(loop_);
-    api_ = std::make_unique<Api>(Api::Parts{layout_, *store_, *admission_, *controllers_, *kubelet_, *supervisor_, nodes});
+    api_ = std::make_unique<Api>(
+        Api::Parts{layout_, *store_, *admission_, *controllers_, *kubelet_, *supervisor_, nodes});
     for (const auto& object : first_objects(options_.nodes)) {
       Json out;
       if (auto verb = admission_->admit(object, "", out); !verb) return problem(verb.error().text);
       if (out["kind"] == "Node") {
         const NodeNet net{node_index(name_of(out))};
-        out["metadata"]["annotations"]["weft.dev/pid"] = std::to_string(nodes_[static_cast<std::size_t>(net.index - 1)]->pid());
-        out["status"] = {{"addresses", {{{"type", "InternalIP"}, {"address", net.v4()}}, {{"type", "InternalIP"}, {"address", net.v6()}},
-                                        {{"type", "Hostname"}, {"address", net.name()}}}},
-                         {"conditions", {{{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}}}}};
+        out["metadata"]["annotations"]["weft.dev/pid"] =
+            std::to_string(nodes_[static_cast<std::size_t>(net.index - 1)]->pid());
+        out["status"] = {
+            {"addresses",
+             {{{"type", "InternalIP"}, {"address", net.v4()}},
+              {{"type", "InternalIP"}, {"address", net.v6()}},
+              {{"type", "Hostname"}, {"address", net.name()}}}},
+            {"conditions", {{{"type", "Ready"}, {"status", "True"}, {"reason", "KubeletReady"}}}}};
       }
       if (auto put = store_->put(std::move(out)); !put) return put;
     }
@@ -177,23 +196,34 @@ class Daemon {
     reconcile();
     return serve(loop_, layout_.api_socket(), [this](const std::string& line) {
       const auto request = Json::parse(line, nullptr, false);
-      const auto answer = request.is_discarded() ? Json{{"error", "the request is no JSON"}} : api_->answer(request);
+      const auto answer = request.is_discarded() ? Json{{"error", "the request is no JSON"}}
+                                                 : api_->answer(request);
       dirty_ = true;
       return answer.dump(-1, ' ', false, Json::error_handler_t::replace);
     });
   }
 
   Parsed<void> start_components() {
-    if (auto started = supervisor_->start(dns_component(layout_, *fabric_)); !started) return started;
+    if (auto started = supervisor_->start(dns_component(layout_, *fabric_)); !started)
+      return started;
     say("cluster DNS is up");
     if (!options_.mesh) return {};
     std::vector<NodeNet> nets;
     for (const auto& node : nodes_) nets.push_back(node->net());
     if (auto made = prepare_component_files(layout_, nets); !made) return made;
-    if (auto started = supervisor_->start(control_plane_component(layout_, options_.bin, options_.settings, *fabric_)); !started) return started;
+    if (auto started = supervisor_->start(
+            control_plane_component(layout_, options_.bin, options_.settings, *fabric_));
+        !started)
+      return started;
     for (const auto& node : nodes_) {
-      if (auto started = supervisor_->start(agent_component(layout_, options_.bin, options_.settings, *node)); !started) return started;
-      if (auto started = supervisor_->start(ztunnel_component(layout_, options_.bin, options_.settings, *node)); !started) return started;
+      if (auto started =
+              supervisor_->start(agent_component(layout_, options_.bin, options_.settings, *node));
+          !started)
+        return started;
+      if (auto started = supervisor_->start(
+              ztunnel_component(layout_, options_.bin, options_.settings, *node));
+          !started)
+        return started;
     }
     return {};
   }
@@ -203,9 +233,13 @@ class Daemon {
     bool hopeless = false;
     for (const auto& s : supervisor_->states()) {
       const auto name = s.node.empty() ? s.name : s.name + " on " + s.node;
-      if (s.state == "ready" && announced_.insert(name).second && s.name != "dns") say(name + " is ready");
+      if (s.state == "ready" && announced_.insert(name).second && s.name != "dns")
+        say(name + " is ready");
       hopeless = hopeless || s.restarts >= kCrashesMax;
-      if (s.state != "ready") waiting += fmt::format("\n  {}: {}{}, see {}", name, s.state, s.last_end.empty() ? "" : " after " + s.last_end, supervisor_->log_of(s.name, s.node));
+      if (s.state != "ready")
+        waiting += fmt::format("\n  {}: {}{}, see {}", name, s.state,
+                               s.last_end.empty() ? "" : " after " + s.last_end,
+                               supervisor_->log_of(s.name, s.node));
     }
     if (waiting.empty()) {
       say("ready");
@@ -220,7 +254,8 @@ class Daemon {
     loop_.after(std::chrono::milliseconds(20), [this, limit] { wait_until_ready(limit); });
   }
 
-  // Objects → pods, service tables, names. Until nothing changes; a pass that always changes something is a bug that must not spin.
+  // Objects → pods, service tables, names. Until nothing changes; a pass that always changes
+  // something is a bug that must not spin.
   void reconcile() {
     for (int pass = 0; pass < 20 && (dirty_ || store_->version() != seen_); ++pass) {
       dirty_ = false;
@@ -237,13 +272,15 @@ class Daemon {
     if (ruleset != ruleset_) {
       ruleset_ = ruleset;
       for (const auto& node : nodes_) {
-        if (auto loaded = node->load_nft(ruleset); !loaded) spdlog::error("service table of {}: {}", node->name(), loaded.error().text);
+        if (auto loaded = node->load_nft(ruleset); !loaded)
+          spdlog::error("service table of {}: {}", node->name(), loaded.error().text);
       }
     }
     const auto hosts = dns_hosts(views);
     if (hosts != hosts_) {
       hosts_ = hosts;
-      if (auto written = write_file(dns_hosts_file(layout_), hosts); !written) spdlog::error("{}", written.error().text);
+      if (auto written = write_file(dns_hosts_file(layout_), hosts); !written)
+        spdlog::error("{}", written.error().text);
       (void)supervisor_->signal("dns", "", SIGHUP).has_value();
     }
   }

@@ -23,24 +23,13 @@ std::string dns_hosts_file(const Layout& layout) { return layout.dns() + "/hosts
 
 Spawn dns_command(const Layout& layout) {
   Spawn what;
-  what.argv = {"dnsmasq",
-               "--keep-in-foreground",
-               "--conf-file=/dev/null",
-               "--user=nobody",
-               "--group=nogroup",
-               "--pid-file=",
-               "--no-resolv",
-               "--no-hosts",
-               "--no-poll",
-               "--log-facility=-",
-               "--bind-interfaces",
-               "--cache-size=1000",
-               "--local-ttl=1",
+  what.argv = {"dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=nobody",
+               "--group=nogroup", "--pid-file=", "--no-resolv", "--no-hosts", "--no-poll",
+               "--log-facility=-", "--bind-interfaces", "--cache-size=1000", "--local-ttl=1",
                fmt::format("--listen-address={}", kControlV4),
                fmt::format("--listen-address={}", kControlV6),
                fmt::format("--addn-hosts={}", dns_hosts_file(layout)),
-               fmt::format("--local=/{}/", kClusterDomain),
-               "--local=/in-addr.arpa/",
+               fmt::format("--local=/{}/", kClusterDomain), "--local=/in-addr.arpa/",
                "--local=/ip6.arpa/",
                // There is no world outside a sandbox: a name that no Service has does not exist.
                "--local=/#/"};

@@ -1,4 +1,5 @@
-// Cluster DNS: a stock dnsmasq on the control plane's address, fed by a hosts file. The text is pure; Dns starts and reloads it.
+// Cluster DNS: a stock dnsmasq on the control plane's address, fed by a hosts file. The text is
+// pure; Dns starts and reloads it.
 #pragma once
 
 #include <string>
@@ -10,7 +11,8 @@
 
 namespace weft::sandbox {
 
-// Hosts-file lines of every Service (ClusterIPs, or the pods of a headless one) and every headless pod with a hostname.
+// Hosts-file lines of every Service (ClusterIPs, or the pods of a headless one) and every headless
+// pod with a hostname.
 std::string dns_hosts(const std::vector<ServiceView>& views);
 
 std::string dns_hosts_file(const Layout& layout);

@@ -11,7 +11,8 @@ namespace {
 bool is_v6(const std::string& ip) { return ip.find(':') != std::string::npos; }
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -23,7 +24,8 @@ int target_port(const Json& pod, const Json& port) {
   const auto protocol = str(port, {"protocol"}, "TCP");
   for (const auto& container : list(pod, {"spec", "containers"})) {
     for (const auto& candidate : list(container, {"ports"})) {
-      if (str(candidate, {"name"}) == target->get<std::string>() && str(candidate, {"protocol"}, "TCP") == protocol) {
+      if (str(candidate, {"name"}) == target->get<std::string>() &&
+          str(candidate, {"protocol"}, "TCP") == protocol) {
         return static_cast<int>(number(candidate, {"containerPort"}));
       }
     }
@@ -47,7 +49,8 @@ void add_selected_pods(const Store& store, const Json& service, ServiceView& vie
     if (ips.empty() || phase == "Succeeded" || phase == "Failed") continue;
     if (!publish_all && !pod_is_ready(*pod)) continue;
     HeadlessPod headless{.ips = ips};
-    if (str(*pod, {"spec", "subdomain"}) == view.name) headless.hostname = str(*pod, {"spec", "hostname"});
+    if (str(*pod, {"spec", "subdomain"}) == view.name)
+      headless.hostname = str(*pod, {"spec", "hostname"});
     view.pods.push_back(std::move(headless));
     std::size_t i = 0;
     for (const auto& port : list(service, {"spec", "ports"})) {
@@ -69,7 +72,8 @@ void add_slices(const Store& store, ServiceView& view) {
         headless.ips.push_back(address.get<std::string>());
         for (const auto& port : list(*slice, {"ports"})) {
           for (auto& mine : view.ports) {
-            if (str(port, {"name"}) == mine.name && lower(str(port, {"protocol"}, "TCP")) == mine.protocol) {
+            if (str(port, {"name"}) == mine.name &&
+                lower(str(port, {"protocol"}, "TCP")) == mine.protocol) {
               add_backend(mine, headless.ips.back(), static_cast<int>(number(port, {"port"})));
             }
           }
@@ -93,7 +97,8 @@ bool pod_is_ready(const Json& pod) {
 std::vector<std::string> pod_ips(const Json& pod) {
   std::vector<std::string> ips;
   for (const auto& entry : list(pod, {"status", "podIPs"})) ips.push_back(str(entry, {"ip"}));
-  if (ips.empty() && !str(pod, {"status", "podIP"}).empty()) ips.push_back(str(pod, {"status", "podIP"}));
+  if (ips.empty() && !str(pod, {"status", "podIP"}).empty())
+    ips.push_back(str(pod, {"status", "podIP"}));
   return ips;
 }
 
@@ -101,9 +106,11 @@ std::vector<ServiceView> service_views(const Store& store) {
   std::vector<ServiceView> views;
   for (const auto* service : store.list("Service")) {
     ServiceView view{.ns = ns_of(*service), .name = name_of(*service)};
-    if (str(*service, {"spec", "type"}) == "ExternalName") view.external_name = str(*service, {"spec", "externalName"});
+    if (str(*service, {"spec", "type"}) == "ExternalName")
+      view.external_name = str(*service, {"spec", "externalName"});
     for (const auto& ip : list(*service, {"spec", "clusterIPs"})) {
-      if (ip.is_string() && ip.get<std::string>() != "None") view.vips.push_back(ip.get<std::string>());
+      if (ip.is_string() && ip.get<std::string>() != "None")
+        view.vips.push_back(ip.get<std::string>());
     }
     for (const auto& port : list(*service, {"spec", "ports"})) {
       view.ports.push_back({.name = str(port, {"name"}),

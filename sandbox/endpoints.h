@@ -1,4 +1,5 @@
-// Which pods stand behind a Service now: what kube-proxy, DNS and `get endpoints` are made from. Pure.
+// Which pods stand behind a Service now: what kube-proxy, DNS and `get endpoints` are made from.
+// Pure.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -23,7 +24,8 @@ struct ServicePort {
 };
 
 struct HeadlessPod {
-  std::string hostname;  // of a pod with spec.hostname and this Service as its subdomain; else empty
+  std::string
+      hostname;  // of a pod with spec.hostname and this Service as its subdomain; else empty
   std::vector<std::string> ips;
 };
 
@@ -38,7 +40,7 @@ struct ServiceView {
 // Ordered by namespace and name.
 std::vector<ServiceView> service_views(const Store& store);
 
-bool pod_is_ready(const nlohmann::json& pod);       // condition Ready, not deleting
+bool pod_is_ready(const nlohmann::json& pod);  // condition Ready, not deleting
 std::vector<std::string> pod_ips(const nlohmann::json& pod);
 
 }  // namespace weft::sandbox

@@ -15,12 +15,18 @@ std::string base64_decode(const std::string& text) {
   unsigned bits = 0, value = 0;
   for (const char c : text) {
     unsigned v;
-    if (c >= 'A' && c <= 'Z') v = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') v = static_cast<unsigned>(c - 'a') + 26;
-    else if (c >= '0' && c <= '9') v = static_cast<unsigned>(c - '0') + 52;
-    else if (c == '+') v = 62;
-    else if (c == '/') v = 63;
-    else continue;
+    if (c >= 'A' && c <= 'Z')
+      v = static_cast<unsigned>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      v = static_cast<unsigned>(c - 'a') + 26;
+    else if (c >= '0' && c <= '9')
+      v = static_cast<unsigned>(c - '0') + 52;
+    else if (c == '+')
+      v = 62;
+    else if (c == '/')
+      v = 63;
+    else
+      continue;
     value = (value << 6) | v;
     bits += 6;
     if (bits >= 8) {
@@ -39,8 +45,10 @@ std::string* find(Variables& variables, const std::string& name) {
 }
 
 void set(Variables& variables, const std::string& name, std::string value) {
-  if (auto* there = find(variables, name)) *there = std::move(value);
-  else variables.emplace_back(name, std::move(value));
+  if (auto* there = find(variables, name))
+    *there = std::move(value);
+  else
+    variables.emplace_back(name, std::move(value));
 }
 
 std::string expand(const std::string& text, Variables& variables) {
@@ -52,7 +60,8 @@ std::string expand(const std::string& text, Variables& variables) {
       continue;
     }
     const auto end = text.compare(i, 2, "$(") == 0 ? text.find(')', i) : std::string::npos;
-    const auto* value = end == std::string::npos ? nullptr : find(variables, text.substr(i + 2, end - i - 2));
+    const auto* value =
+        end == std::string::npos ? nullptr : find(variables, text.substr(i + 2, end - i - 2));
     if (value == nullptr) {
       out += text[i];
       continue;
@@ -68,11 +77,15 @@ struct Reference {
   const char* kind;
   const char* resource;
 };
-constexpr Reference kKeys[] = {{"configMapKeyRef", "ConfigMap", "configmap"}, {"secretKeyRef", "Secret", "secret"}};
-constexpr Reference kWhole[] = {{"configMapRef", "ConfigMap", "configmap"}, {"secretRef", "Secret", "secret"}};
+constexpr Reference kKeys[] = {{"configMapKeyRef", "ConfigMap", "configmap"},
+                               {"secretKeyRef", "Secret", "secret"}};
+constexpr Reference kWhole[] = {{"configMapRef", "ConfigMap", "configmap"},
+                                {"secretRef", "Secret", "secret"}};
 
-Parsed<std::string> referred(const Store& store, const Json& pod, const Json& source, bool& absent) {
-  if (const auto* field = at(source, {"fieldRef"})) return field_value(pod, str(*field, {"fieldPath"}));
+Parsed<std::string> referred(const Store& store, const Json& pod, const Json& source,
+                             bool& absent) {
+  if (const auto* field = at(source, {"fieldRef"}))
+    return field_value(pod, str(*field, {"fieldPath"}));
   for (const auto& key : kKeys) {
     const auto* ref = at(source, {key.field});
     if (ref == nullptr) continue;
@@ -82,8 +95,10 @@ Parsed<std::string> referred(const Store& store, const Json& pod, const Json& so
     if (found != data.end()) return found->second;
     absent = true;
     if (truth(*ref, {"optional"})) return std::string();
-    if (object == nullptr) return problem(fmt::format("{} \"{}\" not found", key.resource, str(*ref, {"name"})));
-    return problem(fmt::format("couldn't find key {} in {} {}/{}", str(*ref, {"key"}), key.kind, ns_of(pod), str(*ref, {"name"})));
+    if (object == nullptr)
+      return problem(fmt::format("{} \"{}\" not found", key.resource, str(*ref, {"name"})));
+    return problem(fmt::format("couldn't find key {} in {} {}/{}", str(*ref, {"key"}), key.kind,
+                               ns_of(pod), str(*ref, {"name"})));
   }
   absent = true;
   return std::string();
@@ -94,7 +109,8 @@ Parsed<std::string> referred(const Store& store, const Json& pod, const Json& so
 std::map<std::string, std::string> data_of(const Json& object) {
   std::map<std::string, std::string> data;
   const bool secret = str(object, {"kind"}) == "Secret";
-  for (const auto& [key, value] : labels(object, {"data"})) data[key] = secret ? base64_decode(value) : value;
+  for (const auto& [key, value] : labels(object, {"data"}))
+    data[key] = secret ? base64_decode(value) : value;
   for (const auto& [key, value] : labels(object, {"binaryData"})) data[key] = base64_decode(value);
   for (const auto& [key, value] : labels(object, {"stringData"})) data[key] = value;
   return data;
@@ -117,7 +133,8 @@ std::string field_value(const Json& pod, const std::string& path) {
   return str(pod, {path.substr(0, dot), path.substr(dot + 1)});
 }
 
-Parsed<std::vector<std::string>> container_environment(const Store& store, const Json& pod, const Json& container) {
+Parsed<std::vector<std::string>> container_environment(const Store& store, const Json& pod,
+                                                       const Json& container) {
   Variables variables = {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
                          {"HOME", "/root"},
                          {"HOSTNAME", str(pod, {"spec", "hostname"}, name_of(pod))}};
@@ -127,8 +144,10 @@ Parsed<std::vector<std::string>> container_environment(const Store& store, const
       if (ref == nullptr) continue;
       const auto* object = store.find(whole.kind, ns_of(pod), str(*ref, {"name"}));
       if (object == nullptr && truth(*ref, {"optional"})) continue;
-      if (object == nullptr) return problem(fmt::format("{} \"{}\" not found", whole.resource, str(*ref, {"name"})));
-      for (auto& [key, value] : data_of(*object)) set(variables, str(from, {"prefix"}) + key, value);
+      if (object == nullptr)
+        return problem(fmt::format("{} \"{}\" not found", whole.resource, str(*ref, {"name"})));
+      for (auto& [key, value] : data_of(*object))
+        set(variables, str(from, {"prefix"}) + key, value);
     }
   }
   for (const auto& entry : list(container, {"env"})) {
@@ -148,7 +167,8 @@ Parsed<std::vector<std::string>> container_environment(const Store& store, const
   return lines;
 }
 
-Parsed<std::vector<std::string>> container_command(const Json& container, const std::vector<std::string>& environment) {
+Parsed<std::vector<std::string>> container_command(const Json& container,
+                                                   const std::vector<std::string>& environment) {
   Variables variables;
   for (const auto& line : environment) {
     const auto equals = line.find('=');
@@ -160,7 +180,9 @@ Parsed<std::vector<std::string>> container_command(const Json& container, const 
       argv.push_back(expand(word.is_string() ? word.get<std::string>() : word.dump(), variables));
     }
     if (argv.empty()) {
-      return problem("the sandbox starts programs of this machine and does not look at images: give the container a `command`");
+      return problem(
+          "the sandbox starts programs of this machine and does not look at images: give the "
+          "container a `command`");
     }
   }
   return argv;

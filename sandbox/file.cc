@@ -26,8 +26,11 @@ Parsed<std::string> read_file(const std::string& path) {
   }
 }
 
-Parsed<void> write_file(const std::string& path, std::string_view text, unsigned mode, std::int64_t uid, std::int64_t gid) {
-  const auto bad = [&] { return problem(fmt::format("cannot write {}: {}", path, std::strerror(errno))); };
+Parsed<void> write_file(const std::string& path, std::string_view text, unsigned mode,
+                        std::int64_t uid, std::int64_t gid) {
+  const auto bad = [&] {
+    return problem(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+  };
   const auto tmp = path + ".tmp";
   unlink(tmp.c_str());
   Fd file(open(tmp.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -37,7 +40,9 @@ Parsed<void> write_file(const std::string& path, std::string_view text, unsigned
     if (n < 0) return bad();
     at += static_cast<std::size_t>(n);
   }
-  if ((uid >= 0 || gid >= 0) && fchown(file.get(), static_cast<uid_t>(uid), static_cast<gid_t>(gid)) != 0) return bad();
+  if ((uid >= 0 || gid >= 0) &&
+      fchown(file.get(), static_cast<uid_t>(uid), static_cast<gid_t>(gid)) != 0)
+    return bad();
   if (fchmod(file.get(), mode) != 0) return bad();
   if (rename(tmp.c_str(), path.c_str()) != 0) return bad();
   return {};

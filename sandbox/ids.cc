@@ -1,12 +1,11 @@
 #include "sandbox/ids.h"
 
+#include <fmt/format.h>
 #include <sys/random.h>
 
 #include <array>
 #include <cstdint>
 #include <ctime>
-
-#include <fmt/format.h>
 
 #include "base/assert.h"
 
@@ -39,7 +38,8 @@ std::string new_uid() {
 std::string random_suffix(int length) {
   const auto bytes = random_bytes<16>();
   std::string text;
-  for (int i = 0; i < length && i < 16; ++i) text += kAlphabet[bytes[static_cast<std::size_t>(i)] % kAlphabet.size()];
+  for (int i = 0; i < length && i < 16; ++i)
+    text += kAlphabet[bytes[static_cast<std::size_t>(i)] % kAlphabet.size()];
   return text;
 }
 

@@ -27,7 +27,8 @@ inline const Json* at(const Json& object, Path path) {
 
 inline std::string str(const Json& object, Path path, std::string_view otherwise = "") {
   const auto* value = at(object, path);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string(otherwise);
+  return value != nullptr && value->is_string() ? value->get<std::string>()
+                                                : std::string(otherwise);
 }
 
 inline long number(const Json& object, Path path, long otherwise = 0) {

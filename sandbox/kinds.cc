@@ -14,7 +14,8 @@ constexpr const char* kGateway = "gateway.networking.k8s.io";
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
 }
 
@@ -25,13 +26,16 @@ std::string plural_of(std::string_view kind) {
   return word + "s";
 }
 
-Kind make(std::string_view kind, std::string_view group, std::vector<std::string> short_names = {}) {
-  return {std::string(kind), std::string(group), plural_of(kind), std::move(short_names), !source::is_cluster_scoped(kind)};
+Kind make(std::string_view kind, std::string_view group,
+          std::vector<std::string> short_names = {}) {
+  return {std::string(kind), std::string(group), plural_of(kind), std::move(short_names),
+          !source::is_cluster_scoped(kind)};
 }
 
 bool is_called(const Kind& kind, const std::string& word) {
   if (word == lower(kind.kind) || word == kind.plural) return true;
-  return std::find(kind.short_names.begin(), kind.short_names.end(), word) != kind.short_names.end();
+  return std::find(kind.short_names.begin(), kind.short_names.end(), word) !=
+         kind.short_names.end();
 }
 
 }  // namespace
@@ -70,7 +74,8 @@ const std::vector<Kind>& known_kinds() {
 
 Kind kind_of(std::string_view api_version, std::string_view kind) {
   const auto slash = api_version.find('/');
-  const auto group = slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+  const auto group =
+      slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
   for (const auto& known : known_kinds()) {
     if (known.kind == kind && known.group == group) return known;
   }
@@ -82,13 +87,16 @@ Kind find_kind(std::string_view typed, const std::vector<std::string>& present) 
   const auto dot = word.find('.');
   const auto name = word.substr(0, dot);
   const auto group = dot == std::string::npos ? std::string() : word.substr(dot + 1);
-  const auto matches = [&](const Kind& kind) { return is_called(kind, name) && (group.empty() || kind.group == group); };
+  const auto matches = [&](const Kind& kind) {
+    return is_called(kind, name) && (group.empty() || kind.group == group);
+  };
   for (const auto& kind : known_kinds()) {
     if (matches(kind)) return kind;
   }
   for (const auto& key : present) {
     const auto split = key.find('.');
-    const auto kind = make(key.substr(0, split), split == std::string::npos ? "" : key.substr(split + 1));
+    const auto kind =
+        make(key.substr(0, split), split == std::string::npos ? "" : key.substr(split + 1));
     if (matches(kind)) return kind;
   }
   return {};

@@ -1,4 +1,5 @@
-// The kinds of objects a person can name, and how they name them: pod, pods, po; authorizationpolicy; deploy.
+// The kinds of objects a person can name, and how they name them: pod, pods, po;
+// authorizationpolicy; deploy.
 #pragma once
 
 #include <string>
@@ -26,8 +27,8 @@ const std::vector<Kind>& known_kinds();
 // The kind of a manifest; one that is not known is namespaced and has a guessed plural.
 Kind kind_of(std::string_view api_version, std::string_view kind);
 
-// What a person typed, any case, optionally with ".group". Kinds in `present` ("Widget.example.com") can be named too.
-// Empty kind: nobody knows it.
+// What a person typed, any case, optionally with ".group". Kinds in `present`
+// ("Widget.example.com") can be named too. Empty kind: nobody knows it.
 Kind find_kind(std::string_view typed, const std::vector<std::string>& present);
 
 }  // namespace weft::sandbox

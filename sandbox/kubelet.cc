@@ -16,7 +16,8 @@ bool is_deleting(const Json& pod) { return at(pod, {"metadata", "deletionTimesta
 
 }  // namespace
 
-Kubelet::Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes, std::function<void()> wake)
+Kubelet::Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes,
+                 std::function<void()> wake)
     : loop_(loop), store_(store), layout_(layout), wake_(std::move(wake)) {
   for (const auto* node : nodes) {
     nodes_[node->name()] = node;
@@ -41,12 +42,15 @@ Parsed<std::pair<std::string, std::string>> Kubelet::addresses(const Json& pod, 
     auto word = fixed.substr(start, comma - start);
     std::erase(word, ' ');
     const auto ip = IpAddress::parse(word);
-    if (!ip) return problem(fmt::format("annotation {}: \"{}\" is not an IP address", kPodIps, word));
+    if (!ip)
+      return problem(fmt::format("annotation {}: \"{}\" is not an IP address", kPodIps, word));
     const auto own = Cidr::parse(ip->is_v4() ? node.net().pods_v4() : node.net().pods_v6());
     if (!own->contains(*ip)) {
-      return problem(fmt::format("annotation {}: {} is not in {} of {}; set spec.nodeName", kPodIps, word, own->str(), node.name()));
+      return problem(fmt::format("annotation {}: {} is not in {} of {}; set spec.nodeName", kPodIps,
+                                 word, own->str(), node.name()));
     }
-    if (used.contains(ip->str())) return problem(fmt::format("annotation {}: {} belongs to another pod", kPodIps, word));
+    if (used.contains(ip->str()))
+      return problem(fmt::format("annotation {}: {} belongs to another pod", kPodIps, word));
     (ip->is_v4() ? result.first : result.second) = ip->str();
     start = comma + 1;
   }
@@ -86,7 +90,9 @@ void Kubelet::begin(const Json& pod) {
     }
   }
   run.pod = std::make_unique<PodRun>(
-      PodRun::Surroundings{.loop = loop_, .store = store_, .layout = layout_, .node = node, .changed = changed}, pod, ips.first, ips.second);
+      PodRun::Surroundings{
+          .loop = loop_, .store = store_, .layout = layout_, .node = node, .changed = changed},
+      pod, ips.first, ips.second);
   auto* started = run.pod.get();
   runs_.emplace(uid, std::move(run));
   started->start();
@@ -152,11 +158,15 @@ void Kubelet::sync() {
   }
 }
 
-Parsed<ExecTarget> Kubelet::target(const std::string& ns, const std::string& pod, const std::string& container) const {
+Parsed<ExecTarget> Kubelet::target(const std::string& ns, const std::string& pod,
+                                   const std::string& container) const {
   const auto* object = store_.find("Pod", ns, pod);
-  if (object == nullptr) return problem(fmt::format("Error from server (NotFound): pods \"{}\" not found", pod));
+  if (object == nullptr)
+    return problem(fmt::format("Error from server (NotFound): pods \"{}\" not found", pod));
   const auto run = runs_.find(uid_of(*object));
-  if (run == runs_.end()) return problem(fmt::format("pod {} has not been started yet: {}", pod, str(*object, {"status", "message"}, "it is pending")));
+  if (run == runs_.end())
+    return problem(fmt::format("pod {} has not been started yet: {}", pod,
+                               str(*object, {"status", "message"}, "it is pending")));
   return run->second.pod->target(container);
 }
 

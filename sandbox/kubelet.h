@@ -1,5 +1,6 @@
-// Kubelet: makes the pods that the store says are on our nodes, ends those that are being deleted, writes their status. All nodes of a
-// sandbox in one object; daemon's loop only. Level-triggered: sync() looks at the store and does what is missing.
+// Kubelet: makes the pods that the store says are on our nodes, ends those that are being deleted,
+// writes their status. All nodes of a sandbox in one object; daemon's loop only. Level-triggered:
+// sync() looks at the store and does what is missing.
 #pragma once
 
 #include <functional>
@@ -19,11 +20,13 @@ namespace weft::sandbox {
 class Kubelet {
  public:
   // `wake` is called when sync() has something to do.
-  Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes, std::function<void()> wake);
+  Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes,
+          std::function<void()> wake);
   ~Kubelet();
 
   void sync();
-  Parsed<ExecTarget> target(const std::string& ns, const std::string& pod, const std::string& container) const;
+  Parsed<ExecTarget> target(const std::string& ns, const std::string& pod,
+                            const std::string& container) const;
 
  private:
   struct Run {
@@ -33,7 +36,8 @@ class Kubelet {
   };
   void begin(const nlohmann::json& pod);
   void write_status(const std::string& uid);
-  Parsed<std::pair<std::string, std::string>> addresses(const nlohmann::json& pod, const Node& node);
+  Parsed<std::pair<std::string, std::string>> addresses(const nlohmann::json& pod,
+                                                        const Node& node);
 
   Loop& loop_;
   Store& store_;
@@ -41,8 +45,8 @@ class Kubelet {
   std::map<std::string, const Node*> nodes_;
   std::map<std::string, PodPool> pools_;
   std::function<void()> wake_;
-  std::map<std::string, Run> runs_;      // by uid
-  std::set<std::string> dirty_;          // uids whose status may have changed
+  std::map<std::string, Run> runs_;                 // by uid
+  std::set<std::string> dirty_;                     // uids whose status may have changed
   std::map<std::string, Clock::time_point> retry_;  // uids that could not begin
 };
 

@@ -19,11 +19,14 @@ std::string Layout::container_log(std::string_view ns, std::string_view pod, std
 }
 
 std::string NodeNet::v6() const { return fmt::format("fd00:172:31::{:x}", index); }
-std::string NodeNet::pod_v6(int host) const { return fmt::format("fd00:244:{}::{:x}", index, host); }
+std::string NodeNet::pod_v6(int host) const {
+  return fmt::format("fd00:244:{}::{:x}", index, host);
+}
 
 bool is_sandbox_name(std::string_view name) {
   if (name.empty() || name.size() > 20 || name.front() == '-') return false;
-  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '-'; });
+  return std::all_of(name.begin(), name.end(),
+                     [](unsigned char c) { return std::isalnum(c) != 0 || c == '-'; });
 }
 
 int node_index(std::string_view node_name) {

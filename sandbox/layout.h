@@ -40,7 +40,8 @@ struct Layout {
   std::string ztunnel_state(std::string_view n) const { return node(n) + "/ztunnel"; }
   std::string token_file(std::string_view n) const { return node(n) + "/token"; }
   std::string component_log(std::string_view component, std::string_view node) const;
-  std::string container_log(std::string_view ns, std::string_view pod, std::string_view uid, std::string_view container) const;
+  std::string container_log(std::string_view ns, std::string_view pod, std::string_view uid,
+                            std::string_view container) const;
   std::string cgroup() const { return "weft-" + name; }  // below the cgroup2 mount
 };
 
@@ -54,7 +55,9 @@ struct NodeNet {
   std::string pods_v4() const { return "10.244." + std::to_string(index) + ".0/24"; }
   std::string pods_v6() const { return "fd00:244:" + std::to_string(index) + "::/64"; }
   // Pod number `host` (2…254) on this node.
-  std::string pod_v4(int host) const { return "10.244." + std::to_string(index) + "." + std::to_string(host); }
+  std::string pod_v4(int host) const {
+    return "10.244." + std::to_string(index) + "." + std::to_string(host);
+  }
   std::string pod_v6(int host) const;
 };
 

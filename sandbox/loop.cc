@@ -65,13 +65,16 @@ void Loop::wait_once() {
   int timeout_ms = -1;
   if (!timers_.empty()) {
     const auto left = timers_.begin()->first.first - Clock::now();
-    timeout_ms = left.count() <= 0 ? 0 : static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
+    timeout_ms = left.count() <= 0
+                     ? 0
+                     : static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count());
   }
   if (poll(fds.data(), fds.size(), timeout_ms) <= 0) return;
   for (std::size_t i = 0; i < fds.size(); ++i) {
     if (fds[i].revents == 0) continue;
     const auto found = watches_.find(fds[i].fd);
-    if (found == watches_.end() || found->second.id != ids[i]) continue;  // gone, or another one by now
+    if (found == watches_.end() || found->second.id != ids[i])
+      continue;  // gone, or another one by now
     const auto ready = found->second.ready;
     ready(fds[i].revents);
   }

@@ -1,4 +1,5 @@
-// The daemon's event loop: poll(2), timers, child exits. Everything runs on the one thread that calls run().
+// The daemon's event loop: poll(2), timers, child exits. Everything runs on the one thread that
+// calls run().
 #pragma once
 
 #include <sys/types.h>

@@ -100,16 +100,20 @@ void PodRun::advance() {
   if (phase_ != Phase::kPending && phase_ != Phase::kRunning) return;
   for (const auto& container : init_) {
     if (container->succeeded()) continue;
-    if (container->state == Container::State::kWaiting && !container->restart_due) start_container(*container);
+    if (container->state == Container::State::kWaiting && !container->restart_due)
+      start_container(*container);
     around_.changed();
     return;
   }
   for (const auto& container : containers_) {
-    if (container->state == Container::State::kWaiting && !container->restart_due) start_container(*container);
+    if (container->state == Container::State::kWaiting && !container->restart_due)
+      start_container(*container);
   }
-  const bool started = std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c->was_started; });
+  const bool started = std::all_of(containers_.begin(), containers_.end(),
+                                   [](const auto& c) { return c->was_started; });
   if (phase_ == Phase::kPending && started) phase_ = Phase::kRunning;
-  const bool over = std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c->over(); });
+  const bool over =
+      std::all_of(containers_.begin(), containers_.end(), [](const auto& c) { return c->over(); });
   if (phase_ == Phase::kRunning && over) phase_ = Phase::kFinished;
   around_.changed();
 }
@@ -132,7 +136,8 @@ void PodRun::start_container(Container& container) {
   auto mounts = prepare_volumes(around_.layout, around_.store, *pod_, container.spec);
   if (!mounts) return wait("CreateContainerConfigError", mounts.error().text, kRetry);
   container.env = *env;
-  const Fd log = open_log(around_.layout.container_log(key_.ns, key_.name, uid_of(*pod_), container.name));
+  const Fd log =
+      open_log(around_.layout.container_log(key_.ns, key_.name, uid_of(*pod_), container.name));
   Spawn what;
   what.argv = *argv;
   what.env = *env;
@@ -142,7 +147,9 @@ void PodRun::start_container(Container& container) {
   what.files_max = 1 << 20;
   if (!mounts->empty()) what.prepare = [&] { return mount_volumes(*mounts); };
   const auto pid = spawn(what);
-  if (!pid) return wait("RunContainerError", pid.error().text, std::max<Clock::duration>(kRetry, backoff(++container.restarts)));
+  if (!pid)
+    return wait("RunContainerError", pid.error().text,
+                std::max<Clock::duration>(kRetry, backoff(++container.restarts)));
   container.pid = *pid;
   container.state = Container::State::kRunning;
   container.reason.clear();
@@ -177,41 +184,46 @@ void PodRun::start_probes(Container& container) {
   const auto start_others = [this, c] {
     c->startup_done = true;
     if (const auto* spec = at(c->spec, {"readinessProbe"})) {
-      c->readiness = std::make_unique<Probe>(around_.loop, *spec, probe_target(*c), true, [this, c](bool ok) {
-        c->ready = ok;
-        around_.changed();
-      });
+      c->readiness =
+          std::make_unique<Probe>(around_.loop, *spec, probe_target(*c), true, [this, c](bool ok) {
+            c->ready = ok;
+            around_.changed();
+          });
     } else {
       c->ready = true;
     }
     if (const auto* spec = at(c->spec, {"livenessProbe"})) {
-      c->liveness = std::make_unique<Probe>(around_.loop, *spec, probe_target(*c), false, [this, c](bool ok) {
-        if (!ok) stop_container(*c);
-      });
+      c->liveness =
+          std::make_unique<Probe>(around_.loop, *spec, probe_target(*c), false, [this, c](bool ok) {
+            if (!ok) stop_container(*c);
+          });
     }
     around_.changed();
   };
   const auto* startup = at(container.spec, {"startupProbe"});
   if (startup == nullptr) return start_others();
-  container.startup = std::make_unique<Probe>(around_.loop, *startup, probe_target(container), true, [this, c, start_others](bool ok) {
-    if (!ok) return stop_container(*c);
-    if (c->startup_done) return;
-    // The probe that calls us must not die under its own feet.
-    around_.loop.after(Clock::duration(0), [alive = alive_, c, start_others] {
-      if (*alive && c->state == Container::State::kRunning) {
-        c->startup.reset();
-        start_others();
-      }
-    });
-    c->startup_done = true;
-  });
+  container.startup = std::make_unique<Probe>(
+      around_.loop, *startup, probe_target(container), true, [this, c, start_others](bool ok) {
+        if (!ok) return stop_container(*c);
+        if (c->startup_done) return;
+        // The probe that calls us must not die under its own feet.
+        around_.loop.after(Clock::duration(0), [alive = alive_, c, start_others] {
+          if (*alive && c->state == Container::State::kRunning) {
+            c->startup.reset();
+            start_others();
+          }
+        });
+        c->startup_done = true;
+      });
 }
 
-// A failed liveness or startup probe: SIGTERM, SIGKILL after the grace period; the restart policy does the rest.
+// A failed liveness or startup probe: SIGTERM, SIGKILL after the grace period; the restart policy
+// does the rest.
 void PodRun::stop_container(Container& container) {
   if (container.pid < 0) return;
   kill(container.pid, SIGTERM);
-  const auto grace = std::chrono::seconds(number(*pod_, {"spec", "terminationGracePeriodSeconds"}, 30));
+  const auto grace =
+      std::chrono::seconds(number(*pod_, {"spec", "terminationGracePeriodSeconds"}, 30));
   around_.loop.after(grace, [alive = alive_, c = &container, pid = container.pid] {
     if (*alive && c->pid == pid) kill(pid, SIGKILL);
   });
@@ -230,10 +242,12 @@ void PodRun::container_ended(Container& container, int wait_status) {
   container.readiness.reset();
   container.liveness.reset();
   if (phase_ == Phase::kTerminating) return finish_termination();
-  const bool is_init = std::any_of(init_.begin(), init_.end(), [&](const auto& c) { return c.get() == &container; });
+  const bool is_init =
+      std::any_of(init_.begin(), init_.end(), [&](const auto& c) { return c.get() == &container; });
   const auto policy = str(*pod_, {"spec", "restartPolicy"}, "Always");
-  const bool again = is_init ? container.exit_code != 0 && policy != "Never"
-                             : policy == "Always" || (policy == "OnFailure" && container.exit_code != 0);
+  const bool again =
+      is_init ? container.exit_code != 0 && policy != "Never"
+              : policy == "Always" || (policy == "OnFailure" && container.exit_code != 0);
   if (is_init && container.exit_code != 0 && !again) phase_ = Phase::kFinished;
   if (again) {
     const auto pause = backoff(container.restarts);
@@ -291,7 +305,9 @@ void PodRun::finish_termination() {
   around_.loop.cancel(timer_);
   if (world_) {
     const auto done = world_->destroy();
-    if (!done) spdlog::error("pod leaves something behind pod={}/{} error={}", key_.ns, key_.name, done.error().text);
+    if (!done)
+      spdlog::error("pod leaves something behind pod={}/{} error={}", key_.ns, key_.name,
+                    done.error().text);
     world_.reset();
   }
   phase_ = Phase::kGone;
@@ -312,10 +328,12 @@ Parsed<ExecTarget> PodRun::target(const std::string& name) const {
   if (container == nullptr) {
     return problem(fmt::format("container {} is not valid for pod {}", name, key_.name));
   }
-  if (!world_ || phase_ == Phase::kGone) return problem(fmt::format("pod {} has no namespaces yet: {}", key_.name, trouble_));
+  if (!world_ || phase_ == Phase::kGone)
+    return problem(fmt::format("pod {} has no namespaces yet: {}", key_.name, trouble_));
   if (container->pid <= 0) {
-    return problem(fmt::format("container {} of pod {} does not run ({}){}{}", container->name, key_.name, container->reason,
-                               container->message.empty() ? "" : ": ", container->message));
+    return problem(fmt::format("container {} of pod {} does not run ({}){}{}", container->name,
+                               key_.name, container->reason, container->message.empty() ? "" : ": ",
+                               container->message));
   }
   return ExecTarget{.pid = container->pid,
                     .cgroup = world_->cgroup(container->name),

@@ -3,7 +3,8 @@
 //   kPending ─init containers done, containers started→ kRunning ─all ended→ kFinished
 //      └───────────────── terminate ───────────────→ kTerminating ─all ended, world removed→ kGone
 //
-// Owns the pod's world and its containers. Runs on the daemon's loop; tells the owner by `changed` when its status is another.
+// Owns the pod's world and its containers. Runs on the daemon's loop; tells the owner by `changed`
+// when its status is another.
 #pragma once
 
 #include <functional>

@@ -9,8 +9,8 @@
 namespace weft::sandbox {
 namespace {
 
-void add_condition(Json& status, const Json& before, const std::string& type, bool is_true, const std::string& reason = "",
-                   const std::string& message = "") {
+void add_condition(Json& status, const Json& before, const std::string& type, bool is_true,
+                   const std::string& reason = "", const std::string& message = "") {
   Json condition = {{"type", type}, {"status", is_true ? "True" : "False"}};
   if (!reason.empty()) condition["reason"] = reason;
   if (!message.empty()) condition["message"] = message;
@@ -34,7 +34,10 @@ Json PodRun::status(const Json& before) const {
     } else if (c.state == Container::State::kRunning) {
       state["running"] = {{"startedAt", c.started_at}};
     } else {
-      state["terminated"] = {{"exitCode", c.exit_code}, {"reason", c.reason}, {"startedAt", c.started_at}, {"finishedAt", c.finished_at}};
+      state["terminated"] = {{"exitCode", c.exit_code},
+                             {"reason", c.reason},
+                             {"startedAt", c.started_at},
+                             {"finishedAt", c.finished_at}};
       if (c.signal != 0) state["terminated"]["signal"] = c.signal;
     }
     return Json{{"name", c.name},
@@ -47,7 +50,8 @@ Json PodRun::status(const Json& before) const {
                 {"lastState", c.last_state}};
   };
   Json status = {{"hostIP", around_.node.net().v4()},
-                 {"hostIPs", Json::array({{{"ip", around_.node.net().v4()}}, {{"ip", around_.node.net().v6()}}})},
+                 {"hostIPs", Json::array({{{"ip", around_.node.net().v4()}},
+                                          {{"ip", around_.node.net().v6()}}})},
                  {"startTime", started_},
                  {"qosClass", "BestEffort"},
                  {"conditions", Json::array()},
@@ -56,7 +60,8 @@ Json PodRun::status(const Json& before) const {
     for (const auto& ip : ips()) status["podIPs"].push_back({{"ip", ip}});
     if (!ips().empty()) status["podIP"] = ips()[0];
   }
-  bool all_ready = true, any_running = false, all_started = true, any_failed = false, all_over = true;
+  bool all_ready = true, any_running = false, all_started = true, any_failed = false,
+       all_over = true;
   for (const auto& c : containers_) {
     status["containerStatuses"].push_back(container_status(*c));
     all_ready = all_ready && c->ready;
@@ -71,13 +76,19 @@ Json PodRun::status(const Json& before) const {
     initialized = initialized && c->succeeded();
     if (phase_ == Phase::kFinished && c->over() && c->exit_code != 0) any_failed = true;
   }
-  const bool finished = phase_ == Phase::kFinished || ((phase_ == Phase::kTerminating || phase_ == Phase::kGone) && all_started && all_over);
-  status["phase"] = finished ? (any_failed ? "Failed" : "Succeeded") : all_started ? "Running" : "Pending";
+  const bool finished =
+      phase_ == Phase::kFinished ||
+      ((phase_ == Phase::kTerminating || phase_ == Phase::kGone) && all_started && all_over);
+  status["phase"] = finished      ? (any_failed ? "Failed" : "Succeeded")
+                    : all_started ? "Running"
+                                  : "Pending";
   const bool completed = status["phase"] == "Succeeded";
-  const bool ready = all_ready && any_running && phase_ != Phase::kTerminating && phase_ != Phase::kGone;
+  const bool ready =
+      all_ready && any_running && phase_ != Phase::kTerminating && phase_ != Phase::kGone;
   const auto why = ready ? "" : completed ? "PodCompleted" : "ContainersNotReady";
   add_condition(status, before, "PodScheduled", true);
-  add_condition(status, before, "Initialized", initialized && trouble_.empty(), trouble_.empty() ? "" : "SandboxError", trouble_);
+  add_condition(status, before, "Initialized", initialized && trouble_.empty(),
+                trouble_.empty() ? "" : "SandboxError", trouble_);
   add_condition(status, before, "ContainersReady", ready, why);
   add_condition(status, before, "Ready", ready, why);
   if (!trouble_.empty()) status["message"] = trouble_;

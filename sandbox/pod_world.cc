@@ -25,9 +25,12 @@ constexpr std::string_view kGatewayMac = "ee:ee:ee:ee:ee:ee";
 constexpr std::string_view kGatewayV4 = "169.254.1.1";
 constexpr std::string_view kGatewayV6 = "fe80::1";
 
-std::string failed(std::string_view step) { return fmt::format("{}: {}", step, std::strerror(errno)); }
+std::string failed(std::string_view step) {
+  return fmt::format("{}: {}", step, std::strerror(errno));
+}
 
-// Programs expect their directories in /run (/run/postgresql …): the same ones as on the machine, empty.
+// Programs expect their directories in /run (/run/postgresql …): the same ones as on the machine,
+// empty.
 std::string private_run(const std::vector<std::pair<std::string, struct stat>>& directories) {
   if (mount("tmpfs", "/run", "tmpfs", 0, "mode=755") != 0) return failed("mount tmpfs on /run");
   for (const auto& [name, info] : directories) {
@@ -46,7 +49,9 @@ const std::vector<std::pair<std::string, struct stat>>& host_run_directories() {
     for (const auto& entry : fs::directory_iterator("/run", error)) {
       struct stat info;
       const auto name = entry.path().filename().string();
-      if (name == "weft" || name == "netns" || lstat(entry.path().c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) continue;
+      if (name == "weft" || name == "netns" || lstat(entry.path().c_str(), &info) != 0 ||
+          !S_ISDIR(info.st_mode))
+        continue;
       found.emplace_back(name, info);
     }
     return found;
@@ -56,24 +61,25 @@ const std::vector<std::pair<std::string, struct stat>>& host_run_directories() {
 
 std::string pod_mac(const PodSpec& spec) {
   const auto h = std::hash<std::string>()(spec.uid);
-  return fmt::format("02:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", h & 0xff, (h >> 8) & 0xff, (h >> 16) & 0xff, (h >> 24) & 0xff,
-                     (h >> 32) & 0xff);
+  return fmt::format("02:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", h & 0xff, (h >> 8) & 0xff,
+                     (h >> 16) & 0xff, (h >> 24) & 0xff, (h >> 32) & 0xff);
 }
 
 }  // namespace
 
 std::string resolv_conf(std::string_view ns) {
-  return fmt::format("nameserver {}\nsearch {}.svc.{} svc.{} {}\noptions ndots:5\n", kDnsV4, ns, kClusterDomain, kClusterDomain,
-                     kClusterDomain);
+  return fmt::format("nameserver {}\nsearch {}.svc.{} svc.{} {}\noptions ndots:5\n", kDnsV4, ns,
+                     kClusterDomain, kClusterDomain, kClusterDomain);
 }
 
 std::string hosts_file(const PodSpec& spec) {
   std::string text =
-      "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+      "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost "
+      "ip6-loopback\n"
       "fe00::0\tip6-localnet\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-  const auto full = spec.subdomain.empty()
-                        ? std::string()
-                        : fmt::format("{}.{}.{}.svc.{}\t", spec.hostname, spec.subdomain, spec.ns, kClusterDomain);
+  const auto full = spec.subdomain.empty() ? std::string()
+                                           : fmt::format("{}.{}.{}.svc.{}\t", spec.hostname,
+                                                         spec.subdomain, spec.ns, kClusterDomain);
   for (const auto& ip : {spec.v4, spec.v6}) {
     if (!ip.empty()) text += fmt::format("{}\t{}{}\n", ip, full, spec.hostname);
   }
@@ -88,13 +94,16 @@ std::string PodWorld::become_pod(int node_mnt) const {
   }
   const auto handle = "/run/netns/" + spec_.uid;
   close(open(handle.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0444));
-  if (mount("/proc/self/ns/net", handle.c_str(), nullptr, MS_BIND, nullptr) != 0) return failed("bind " + handle);
+  if (mount("/proc/self/ns/net", handle.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return failed("bind " + handle);
   if (unshare(CLONE_NEWNS | CLONE_NEWUTS) != 0) return failed("unshare");
   if (auto text = make_private_mounts(); !text.empty()) return text;
   const auto& hostname = spec_.host_network ? node_->name() : spec_.hostname;
   if (sethostname(hostname.c_str(), hostname.size()) != 0) return failed("sethostname");
-  if (!spec_.host_network && mount("sysfs", "/sys", "sysfs", MS_RDONLY, nullptr) != 0) return failed("mount sysfs");
-  const auto hold = open(files_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // /run is about to be covered
+  if (!spec_.host_network && mount("sysfs", "/sys", "sysfs", MS_RDONLY, nullptr) != 0)
+    return failed("mount sysfs");
+  const auto hold =
+      open(files_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // /run is about to be covered
   if (hold < 0) return failed("open " + files_);
   if (auto text = private_run(host_run_directories()); !text.empty()) return text;
   const auto from = fmt::format("/proc/self/fd/{}/", hold);
@@ -104,7 +113,8 @@ std::string PodWorld::become_pod(int node_mnt) const {
   return {};
 }
 
-Parsed<std::unique_ptr<PodWorld>> PodWorld::create(const Layout& layout, const Node& node, PodSpec spec) {
+Parsed<std::unique_ptr<PodWorld>> PodWorld::create(const Layout& layout, const Node& node,
+                                                   PodSpec spec) {
   auto world = std::make_unique<PodWorld>();
   host_run_directories();
   world->node_ = &node;
@@ -114,14 +124,18 @@ Parsed<std::unique_ptr<PodWorld>> PodWorld::create(const Layout& layout, const N
   world->spec_ = std::move(spec);
   const auto& s = world->spec_;
   for (const auto& container : s.containers) {
-    if (auto made = make_directories(world->cgroup(container)); !made) return problem(made.error().text);
+    if (auto made = make_directories(world->cgroup(container)); !made)
+      return problem(made.error().text);
   }
-  if (auto made = make_directories(world->cgroup("pause")); !made) return problem(made.error().text);
+  if (auto made = make_directories(world->cgroup("pause")); !made)
+    return problem(made.error().text);
   if (auto made = make_directories(world->files_); !made) return problem(made.error().text);
-  const std::pair<const char*, std::string> files[] = {
-      {"resolv.conf", resolv_conf(s.ns)}, {"hosts", hosts_file(s)}, {"hostname", s.hostname + "\n"}};
+  const std::pair<const char*, std::string> files[] = {{"resolv.conf", resolv_conf(s.ns)},
+                                                       {"hosts", hosts_file(s)},
+                                                       {"hostname", s.hostname + "\n"}};
   for (const auto& [name, text] : files) {
-    if (auto written = write_file(world->files_ + "/" + name, text); !written) return problem(written.error().text);
+    if (auto written = write_file(world->files_ + "/" + name, text); !written)
+      return problem(written.error().text);
   }
   auto pause = Pause::start(node.pause().entry(world->cgroup("pause")),
                             [&] { return world->become_pod(node.pause().mnt.get()); });
@@ -135,23 +149,30 @@ Parsed<std::unique_ptr<PodWorld>> PodWorld::create(const Layout& layout, const N
 
 Parsed<void> PodWorld::wire() {
   const auto mac = pod_mac(spec_);
-  std::string outside = fmt::format("link add name {0} address {1} type veth peer name eth0 address {2} netns {3}\nlink set {0} up\n",
-                                    link_, kGatewayMac, mac, pause_.pid);
+  std::string outside = fmt::format(
+      "link add name {0} address {1} type veth peer name eth0 address {2} netns {3}\nlink set {0} "
+      "up\n",
+      link_, kGatewayMac, mac, pause_.pid);
   std::string inside = "link set lo up\n";
   if (!spec_.v4.empty()) inside += fmt::format("addr add {}/32 dev eth0\n", spec_.v4);
   if (!spec_.v6.empty()) inside += fmt::format("addr add {}/128 dev eth0 nodad\n", spec_.v6);
   inside += "link set eth0 up\n";
   if (!spec_.v4.empty()) {
-    outside += fmt::format("neigh add {0} lladdr {1} dev {2} nud permanent\nroute add {0}/32 dev {2} src {3}\n", spec_.v4, mac, link_,
-                           node_->net().v4());
-    inside += fmt::format("neigh add {0} lladdr {1} dev eth0 nud permanent\nroute add {0} dev eth0 scope link\nroute add default via {0} dev eth0\n",
-                          kGatewayV4, kGatewayMac);
+    outside += fmt::format(
+        "neigh add {0} lladdr {1} dev {2} nud permanent\nroute add {0}/32 dev {2} src {3}\n",
+        spec_.v4, mac, link_, node_->net().v4());
+    inside += fmt::format(
+        "neigh add {0} lladdr {1} dev eth0 nud permanent\nroute add {0} dev eth0 scope link\nroute "
+        "add default via {0} dev eth0\n",
+        kGatewayV4, kGatewayMac);
   }
   if (!spec_.v6.empty()) {
-    outside += fmt::format("neigh add {0} lladdr {1} dev {2} nud permanent\nroute add {0}/128 dev {2} src {3}\n", spec_.v6, mac,
-                           link_, node_->net().v6());
-    inside += fmt::format("neigh add {0} lladdr {1} dev eth0 nud permanent\nroute add default via {0} dev eth0\n", kGatewayV6,
-                          kGatewayMac);
+    outside += fmt::format(
+        "neigh add {0} lladdr {1} dev {2} nud permanent\nroute add {0}/128 dev {2} src {3}\n",
+        spec_.v6, mac, link_, node_->net().v6());
+    inside += fmt::format(
+        "neigh add {0} lladdr {1} dev eth0 nud permanent\nroute add default via {0} dev eth0\n",
+        kGatewayV6, kGatewayMac);
   }
   if (auto done = ip_batch(node_->pause().net.get(), outside); !done) return done;
   return ip_batch(pause_.net.get(), inside);
@@ -176,11 +197,13 @@ Parsed<void> PodWorld::destroy() {
     return std::string();
   };
   const auto gone = run(std::move(what));
-  const bool removed = remove_cgroup(cgroup_, Deadline::after(Clock::now(), std::chrono::seconds(5)));
+  const bool removed =
+      remove_cgroup(cgroup_, Deadline::after(Clock::now(), std::chrono::seconds(5)));
   std::error_code error;
   fs::remove_all(files_, error);
   if (!gone) return problem(gone.error().text);
-  if (!removed) return problem(fmt::format("processes of pod {}/{} do not end", spec_.ns, spec_.name));
+  if (!removed)
+    return problem(fmt::format("processes of pod {}/{} do not end", spec_.ns, spec_.name));
   return {};
 }
 

@@ -1,5 +1,6 @@
-// A pod as kernel objects: its network namespace (also bound at the node's /run/netns/UID), mount namespace with its own resolv.conf,
-// hosts and /run, cgroup directory kubepods/podUID with one directory per container. One thread.
+// A pod as kernel objects: its network namespace (also bound at the node's /run/netns/UID), mount
+// namespace with its own resolv.conf, hosts and /run, cgroup directory kubepods/podUID with one
+// directory per container. One thread.
 #pragma once
 
 #include <memory>
@@ -25,13 +26,16 @@ struct PodSpec {
 class PodWorld {
  public:
   // Makes namespaces, links, routes and files; after it the pod's address answers.
-  static Parsed<std::unique_ptr<PodWorld>> create(const Layout& layout, const Node& node, PodSpec spec);
+  static Parsed<std::unique_ptr<PodWorld>> create(const Layout& layout, const Node& node,
+                                                  PodSpec spec);
   // Kills what is left in it and removes all of it. Waits a moment for the kernel.
   Parsed<void> destroy();
 
   const PodSpec& spec() const { return spec_; }
   std::string cgroup() const { return cgroup_; }
-  std::string cgroup(std::string_view container) const { return cgroup_ + "/" + std::string(container); }
+  std::string cgroup(std::string_view container) const {
+    return cgroup_ + "/" + std::string(container);
+  }
   // Inside this pod, in the container's cgroup.
   Entry entry(std::string_view container) const { return pause_.entry(cgroup(container)); }
   pid_t pid() const { return pause_.pid; }

@@ -36,9 +36,12 @@ Fd dial(const std::string& address, int port, int timeout_ms) {
 
 }  // namespace
 
-int tcp_connect(const std::string& address, int port, int timeout_ms) { return dial(address, port, timeout_ms) ? 0 : 1; }
+int tcp_connect(const std::string& address, int port, int timeout_ms) {
+  return dial(address, port, timeout_ms) ? 0 : 1;
+}
 
-int http_get(const std::string& address, int port, const std::string& path, const Json& headers, int timeout_ms) {
+int http_get(const std::string& address, int port, const std::string& path, const Json& headers,
+             int timeout_ms) {
   const Fd fd = dial(address, port, timeout_ms);
   if (!fd) return 1;
   const bool v6 = address.find(':') != std::string::npos;
@@ -46,12 +49,18 @@ int http_get(const std::string& address, int port, const std::string& path, cons
   std::string extra;
   for (const auto& header : headers) {
     const auto name = str(header, {"name"});
-    if (name == "Host") host = str(header, {"value"});
-    else extra += name + ": " + str(header, {"value"}) + "\r\n";
+    if (name == "Host")
+      host = str(header, {"value"});
+    else
+      extra += name + ": " + str(header, {"value"}) + "\r\n";
   }
-  const auto request = fmt::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\nConnection: close\r\n{}\r\n",
-                                   path, host, extra);
-  if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) return 1;
+  const auto request = fmt::format(
+      "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\nConnection: "
+      "close\r\n{}\r\n",
+      path, host, extra);
+  if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size()))
+    return 1;
   std::string answer;
   while (answer.size() < 12) {
     pollfd wait{fd.get(), POLLIN, 0};
@@ -97,16 +106,19 @@ struct Probe::State : std::enable_shared_from_this<Probe::State> {
       const bool tls = str(*http, {"scheme"}) == "HTTPS";
       const Json& headers = list(*http, {"httpHeaders"});
       return fork_into(target.node, [&, tls] {
-        return tls ? tcp_connect(address, port, timeout_ms) : http_get(address, port, path, headers, timeout_ms);
+        return tls ? tcp_connect(address, port, timeout_ms)
+                   : http_get(address, port, path, headers, timeout_ms);
       });
     }
-    const auto* tcp = at(spec, {"tcpSocket"}) != nullptr ? at(spec, {"tcpSocket"}) : at(spec, {"grpc"});
+    const auto* tcp =
+        at(spec, {"tcpSocket"}) != nullptr ? at(spec, {"tcpSocket"}) : at(spec, {"grpc"});
     if (tcp != nullptr) {
       const int port = port_of(*tcp);
       return fork_into(target.node, [&] { return tcp_connect(target.address, port, timeout_ms); });
     }
     Spawn what;
-    for (const auto& word : list(spec, {"exec", "command"})) what.argv.push_back(word.get<std::string>());
+    for (const auto& word : list(spec, {"exec", "command"}))
+      what.argv.push_back(word.get<std::string>());
     if (what.argv.empty()) return problem("a probe needs httpGet, tcpSocket or exec");
     what.env = target.env;
     what.entry = target.container;
@@ -149,7 +161,8 @@ struct Probe::State : std::enable_shared_from_this<Probe::State> {
   }
 };
 
-Probe::Probe(Loop& loop, const Json& spec, ProbeTarget target, bool eager, std::function<void(bool)> verdict)
+Probe::Probe(Loop& loop, const Json& spec, ProbeTarget target, bool eager,
+             std::function<void(bool)> verdict)
     : state_(std::make_shared<State>(loop, spec, std::move(target), std::move(verdict))) {
   state_->eager = eager;
   const auto delay = std::chrono::seconds(number(spec, {"initialDelaySeconds"}));

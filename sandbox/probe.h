@@ -1,5 +1,6 @@
-// One container's probe (readiness, liveness or startup) as a kubelet runs it: HTTP and TCP from the node's network, exec in the
-// container; period, timeout, thresholds. Each attempt is a short-lived child. Lives on the daemon's loop.
+// One container's probe (readiness, liveness or startup) as a kubelet runs it: HTTP and TCP from
+// the node's network, exec in the container; period, timeout, thresholds. Each attempt is a
+// short-lived child. Lives on the daemon's loop.
 #pragma once
 
 #include <functional>
@@ -13,18 +14,20 @@
 namespace weft::sandbox {
 
 struct ProbeTarget {
-  std::string address;        // of the pod
-  Entry node;                 // for HTTP and TCP
-  Entry container;            // for exec; the descriptors outlive the probe
+  std::string address;  // of the pod
+  Entry node;           // for HTTP and TCP
+  Entry container;      // for exec; the descriptors outlive the probe
   std::vector<std::string> env;
   std::function<int(const std::string&)> named_port;
 };
 
 class Probe {
  public:
-  // `verdict(ok)` whenever a threshold is passed for the first time or the verdict changes. Starts at once.
-  // `eager`: until the first success it asks more often than the period says (a readiness probe of a container that is starting).
-  Probe(Loop& loop, const nlohmann::json& spec, ProbeTarget target, bool eager, std::function<void(bool)> verdict);
+  // `verdict(ok)` whenever a threshold is passed for the first time or the verdict changes. Starts
+  // at once. `eager`: until the first success it asks more often than the period says (a readiness
+  // probe of a container that is starting).
+  Probe(Loop& loop, const nlohmann::json& spec, ProbeTarget target, bool eager,
+        std::function<void(bool)> verdict);
   ~Probe();
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
@@ -34,8 +37,10 @@ class Probe {
   std::shared_ptr<State> state_;
 };
 
-// One HTTP GET or TCP connect from the caller's network, at most `timeout_ms`. 0: success, else an exit code. Blocks.
-int http_get(const std::string& address, int port, const std::string& path, const nlohmann::json& headers, int timeout_ms);
+// One HTTP GET or TCP connect from the caller's network, at most `timeout_ms`. 0: success, else an
+// exit code. Blocks.
+int http_get(const std::string& address, int port, const std::string& path,
+             const nlohmann::json& headers, int timeout_ms);
 int tcp_connect(const std::string& address, int port, int timeout_ms);
 
 }  // namespace weft::sandbox

@@ -22,7 +22,9 @@
 namespace weft::sandbox {
 namespace {
 
-std::string failed(std::string_view step) { return fmt::format("{}: {}", step, std::strerror(errno)); }
+std::string failed(std::string_view step) {
+  return fmt::format("{}: {}", step, std::strerror(errno));
+}
 
 std::string deny_io_uring() {
   sock_filter code[] = {
@@ -33,14 +35,16 @@ std::string deny_io_uring() {
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program{sizeof code / sizeof code[0], code};
-  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return failed("seccomp filter against io_uring");
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    return failed("seccomp filter against io_uring");
   return {};
 }
 
 // No capability in any set, another user, no way back.
 std::string drop_privileges(const Drop& drop) {
   for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; ++cap) {
-    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) return failed("drop a capability from the bounding set");
+    if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
+      return failed("drop a capability from the bounding set");
   }
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if (setgroups(0, nullptr) != 0) return failed("setgroups");
@@ -113,7 +117,8 @@ std::string read_all(int fd) {
   std::string text;
   char chunk[4096];
   lseek(fd, 0, SEEK_SET);
-  for (ssize_t n = 0; (n = read(fd, chunk, sizeof chunk)) > 0;) text.append(chunk, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = read(fd, chunk, sizeof chunk)) > 0;)
+    text.append(chunk, static_cast<std::size_t>(n));
   return text;
 }
 
@@ -190,7 +195,8 @@ Parsed<void> run_ok(Spawn what, std::string_view input) {
   auto finished = run(std::move(what), input);
   if (!finished) return problem(finished.error().text);
   if (finished->ok()) return {};
-  return problem(fmt::format("{} failed ({}): {}", name, exit_code(finished->status), finished->output));
+  return problem(
+      fmt::format("{} failed ({}): {}", name, exit_code(finished->status), finished->output));
 }
 
 std::vector<std::string> plain_environment() {

@@ -1,5 +1,5 @@
-// Starting processes inside a sandbox's namespaces and cgroups. One thread (the daemon's or the CLI's); nothing here is thread-safe,
-// as a child runs our code between fork and exec.
+// Starting processes inside a sandbox's namespaces and cgroups. One thread (the daemon's or the
+// CLI's); nothing here is thread-safe, as a child runs our code between fork and exec.
 #pragma once
 
 #include <sys/types.h>
@@ -16,7 +16,8 @@
 
 namespace weft::sandbox {
 
-// Where a process goes before it runs: a cgroup, then namespaces. Borrowed descriptors; -1 means "stay".
+// Where a process goes before it runs: a cgroup, then namespaces. Borrowed descriptors; -1 means
+// "stay".
 struct Entry {
   std::string cgroup_dir;  // absolute; empty: stay
   int mnt = -1;
@@ -37,17 +38,19 @@ struct Drop {
 
 struct Spawn {
   std::vector<std::string> argv;
-  std::string program;             // what to exec when argv[0] is only a name to show; empty: argv[0], found in PATH of `env`
-  std::vector<std::string> env;    // KEY=VALUE; the whole environment
+  std::string program;  // what to exec when argv[0] is only a name to show; empty: argv[0], found
+                        // in PATH of `env`
+  std::vector<std::string> env;  // KEY=VALUE; the whole environment
   Entry entry;
-  std::function<std::string()> prepare;  // in the child, after entry, still root; returns what failed or ""
+  std::function<std::string()>
+      prepare;  // in the child, after entry, still root; returns what failed or ""
   std::string cwd = "/";
-  int in = -1;                     // -1: /dev/null
-  int out = -1;                    // stdout and stderr; -1: /dev/null
+  int in = -1;   // -1: /dev/null
+  int out = -1;  // stdout and stderr; -1: /dev/null
   std::optional<Drop> drop;
   std::uint32_t umask = 022;
-  std::uint64_t files_max = 0;     // RLIMIT_NOFILE; 0: as it is
-  int keep = -1;                   // a descriptor that the program gets as number 3
+  std::uint64_t files_max = 0;  // RLIMIT_NOFILE; 0: as it is
+  int keep = -1;                // a descriptor that the program gets as number 3
 };
 
 // Starts it and returns when exec has happened, so that a wrong program is an error here.

@@ -1,5 +1,5 @@
-// kube-proxy's stand-in: the nftables ruleset of a node that sends ClusterIPs to ready pods, at random, from pods and from the node.
-// Pure text; loaded with one atomic `nft -f`.
+// kube-proxy's stand-in: the nftables ruleset of a node that sends ClusterIPs to ready pods, at
+// random, from pods and from the node. Pure text; loaded with one atomic `nft -f`.
 #pragma once
 
 #include <string>

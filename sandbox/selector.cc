@@ -19,8 +19,10 @@ std::vector<std::string> split(const std::string& text) {
   int depth = 0;
   for (const char c : text) {
     depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-    if (c == ',' && depth == 0) parts.emplace_back();
-    else parts.back() += c;
+    if (c == ',' && depth == 0)
+      parts.emplace_back();
+    else
+      parts.back() += c;
   }
   return parts;
 }
@@ -30,7 +32,8 @@ bool parse_set(const std::string& term, const char* word, Selector::Op op, Selec
   if (at == std::string::npos || term.back() != ')') return false;
   const auto open = term.find('(', at);
   out = {trim(term.substr(0, at)), op, {}};
-  for (const auto& value : split(term.substr(open + 1, term.size() - open - 2))) out.values.push_back(trim(value));
+  for (const auto& value : split(term.substr(open + 1, term.size() - open - 2)))
+    out.values.push_back(trim(value));
   return true;
 }
 
@@ -40,12 +43,17 @@ bool Selector::matches(const mesh::Labels& labels) const {
   return std::all_of(terms.begin(), terms.end(), [&](const Term& term) {
     const auto found = labels.find(term.key);
     const bool there = found != labels.end();
-    const bool in = there && std::find(term.values.begin(), term.values.end(), found->second) != term.values.end();
+    const bool in = there && std::find(term.values.begin(), term.values.end(), found->second) !=
+                                 term.values.end();
     switch (term.op) {
-      case Op::kIn: return in;
-      case Op::kNotIn: return !in;
-      case Op::kExists: return there;
-      case Op::kAbsent: return !there;
+      case Op::kIn:
+        return in;
+      case Op::kNotIn:
+        return !in;
+      case Op::kExists:
+        return there;
+      case Op::kAbsent:
+        return !there;
     }
     return false;
   });
@@ -57,19 +65,25 @@ Parsed<Selector> parse_selector(const std::string& text) {
   for (const auto& part : split(text)) {
     const auto term = trim(part);
     Selector::Term parsed;
-    if (term.empty()) return problem(fmt::format("error: the selector \"{}\" has an empty part", text));
-    if (parse_set(term, "notin", Selector::Op::kNotIn, parsed) || parse_set(term, "in", Selector::Op::kIn, parsed)) {
+    if (term.empty())
+      return problem(fmt::format("error: the selector \"{}\" has an empty part", text));
+    if (parse_set(term, "notin", Selector::Op::kNotIn, parsed) ||
+        parse_set(term, "in", Selector::Op::kIn, parsed)) {
     } else if (const auto differs = term.find("!="); differs != std::string::npos) {
-      parsed = {trim(term.substr(0, differs)), Selector::Op::kNotIn, {trim(term.substr(differs + 2))}};
+      parsed = {
+          trim(term.substr(0, differs)), Selector::Op::kNotIn, {trim(term.substr(differs + 2))}};
     } else if (const auto equals = term.find('='); equals != std::string::npos) {
       const auto value = term.find_first_not_of('=', equals);
-      parsed = {trim(term.substr(0, equals)), Selector::Op::kIn, {value == std::string::npos ? "" : trim(term.substr(value))}};
+      parsed = {trim(term.substr(0, equals)),
+                Selector::Op::kIn,
+                {value == std::string::npos ? "" : trim(term.substr(value))}};
     } else if (term.front() == '!') {
       parsed = {trim(term.substr(1)), Selector::Op::kAbsent, {}};
     } else {
       parsed = {term, Selector::Op::kExists, {}};
     }
-    if (parsed.key.empty()) return problem(fmt::format("error: the selector \"{}\" has no key in \"{}\"", text, term));
+    if (parsed.key.empty())
+      return problem(fmt::format("error: the selector \"{}\" has no key in \"{}\"", text, term));
     selector.terms.push_back(std::move(parsed));
   }
   return selector;

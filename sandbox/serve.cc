@@ -39,7 +39,8 @@ void write_some(Loop& loop, const std::shared_ptr<Connection>& c) {
   c->fd.reset();
 }
 
-void read_some(Loop& loop, const std::shared_ptr<Connection>& c, const std::function<std::string(const std::string&)>& answer) {
+void read_some(Loop& loop, const std::shared_ptr<Connection>& c,
+               const std::function<std::string(const std::string&)>& answer) {
   char chunk[65536];
   const auto n = recv(c->fd.get(), chunk, sizeof chunk, MSG_DONTWAIT);
   if (n < 0 && errno == EAGAIN) return;
@@ -57,16 +58,21 @@ void read_some(Loop& loop, const std::shared_ptr<Connection>& c, const std::func
 
 }  // namespace
 
-Parsed<void> serve(Loop& loop, const std::string& path, std::function<std::string(const std::string&)> answer) {
+Parsed<void> serve(Loop& loop, const std::string& path,
+                   std::function<std::string(const std::string&)> answer) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return problem(fmt::format("{} is too long for a socket", path));
+  if (path.size() >= sizeof address.sun_path)
+    return problem(fmt::format("{} is too long for a socket", path));
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  auto listener = std::make_shared<Fd>(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  auto listener =
+      std::make_shared<Fd>(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const auto before = umask(0177);
-  const bool bound = *listener && bind(listener->get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  const bool bound = *listener && bind(listener->get(), reinterpret_cast<sockaddr*>(&address),
+                                       sizeof address) == 0;
   umask(before);
-  if (!bound || listen(listener->get(), 64) != 0) return problem(fmt::format("cannot listen at {}: {}", path, std::strerror(errno)));
+  if (!bound || listen(listener->get(), 64) != 0)
+    return problem(fmt::format("cannot listen at {}: {}", path, std::strerror(errno)));
   loop.watch(listener->get(), POLLIN, [&loop, listener, answer = std::move(answer)](short) {
     auto c = std::make_shared<Connection>();
     c->fd = Fd(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));

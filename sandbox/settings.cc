@@ -26,7 +26,10 @@ const std::vector<Setting>& table() {
       {"denyIoUring", "false", "forbid io_uring to ztunnel by seccomp", {"true", "false"}},
       {"ztunnelThreads", "2", "worker threads of each ztunnel", {}},
       {"logLevel", "info", "of all components", {"trace", "debug", "info", "warn", "error", "off"}},
-      {"dnsCapture", "true", "ztunnel answers the cluster names of enrolled pods", {"true", "false"}},
+      {"dnsCapture",
+       "true",
+       "ztunnel answers the cluster names of enrolled pods",
+       {"true", "false"}},
       {"sameNode", "mtls", "between enrolled pods of one node", {"mtls"}},
       {"onDemand", "false", "ztunnels fetch workloads when first needed", {"true", "false"}},
       {"terminationGrace", "5s", "what a stopping ztunnel gives its connections", {}},
@@ -37,20 +40,23 @@ const std::vector<Setting>& table() {
 constexpr const char* kPrefixes[] = {"ztunnel.", "agent.", "controlplane."};
 
 bool has_prefix(const std::string& key) {
-  return std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
-                     [&](const char* prefix) { return key.starts_with(prefix) && key.size() > std::string_view(prefix).size(); });
+  return std::any_of(std::begin(kPrefixes), std::end(kPrefixes), [&](const char* prefix) {
+    return key.starts_with(prefix) && key.size() > std::string_view(prefix).size();
+  });
 }
 
 const Setting* find(const std::string& key) {
   const auto& all = table();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Setting& s) { return s.key == key; });
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const Setting& s) { return s.key == key; });
   return found == all.end() ? nullptr : &*found;
 }
 
 bool is_duration(const std::string& text) {
   if (text.size() < 2) return false;
   const auto unit = text.find_first_not_of("0123456789");
-  return unit != 0 && unit != std::string::npos && (text.substr(unit) == "s" || text.substr(unit) == "m" || text.substr(unit) == "h");
+  return unit != 0 && unit != std::string::npos &&
+         (text.substr(unit) == "s" || text.substr(unit) == "m" || text.substr(unit) == "h");
 }
 
 }  // namespace
@@ -74,7 +80,8 @@ Parsed<Settings> parse_settings(const std::vector<std::string>& pairs) {
   Settings settings;
   for (const auto& pair : pairs) {
     const auto equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0) return problem(fmt::format("--set {}: expected KEY=VALUE", pair));
+    if (equals == std::string::npos || equals == 0)
+      return problem(fmt::format("--set {}: expected KEY=VALUE", pair));
     const auto key = pair.substr(0, equals), value = pair.substr(equals + 1);
     const auto* setting = find(key);
     if (setting == nullptr && !has_prefix(key)) {
@@ -83,14 +90,18 @@ Parsed<Settings> parse_settings(const std::vector<std::string>& pairs) {
       return problem(fmt::format("--set {}: there is no key {}; there are {}", pair, key, known));
     }
     if (setting != nullptr && !setting->choices.empty() &&
-        std::find(setting->choices.begin(), setting->choices.end(), value) == setting->choices.end()) {
-      return problem(fmt::format("--set {}: {} is one of {}", pair, key, fmt::join(setting->choices, ", ")));
+        std::find(setting->choices.begin(), setting->choices.end(), value) ==
+            setting->choices.end()) {
+      return problem(
+          fmt::format("--set {}: {} is one of {}", pair, key, fmt::join(setting->choices, ", ")));
     }
     if ((key == "certificateTtl" || key == "terminationGrace") && !is_duration(value)) {
       return problem(fmt::format("--set {}: expected a duration such as 20s, 10m or 24h", pair));
     }
     if (key == "ztunnelThreads" && (value.empty() || value.size() > 3 || value == "0" ||
-                                    !std::all_of(value.begin(), value.end(), [](unsigned char c) { return std::isdigit(c) != 0; }))) {
+                                    !std::all_of(value.begin(), value.end(), [](unsigned char c) {
+                                      return std::isdigit(c) != 0;
+                                    }))) {
       return problem(fmt::format("--set {}: expected a number of threads, at least 1", pair));
     }
     settings.values[key] = value;
@@ -101,11 +112,14 @@ Parsed<Settings> parse_settings(const std::vector<std::string>& pairs) {
 std::string settings_help() {
   std::string text;
   for (const auto& s : table()) {
-    const auto choices = s.choices.empty() ? std::string() : fmt::format(" [{}]", fmt::join(s.choices, "|"));
+    const auto choices =
+        s.choices.empty() ? std::string() : fmt::format(" [{}]", fmt::join(s.choices, "|"));
     text += fmt::format("  {:<18} {}{}{}\n", s.key, s.help, choices,
                         *s.otherwise == '\0' ? "" : fmt::format(" (default {})", s.otherwise));
   }
-  text += "  ztunnel.NAME       an environment variable of ztunnel\n  agent.FLAG, controlplane.FLAG   a flag of those\n";
+  text +=
+      "  ztunnel.NAME       an environment variable of ztunnel\n  agent.FLAG, controlplane.FLAG   "
+      "a flag of those\n";
   return text;
 }
 

@@ -29,7 +29,8 @@ const Json* Store::find(std::string_view kind, std::string_view ns, std::string_
 
 std::vector<const Json*> Store::list(std::string_view kind, std::string_view ns) const {
   std::vector<const Json*> found;
-  for (auto it = objects_.lower_bound(Key{std::string(kind), "", ""}); it != objects_.end() && it->first.kind == kind; ++it) {
+  for (auto it = objects_.lower_bound(Key{std::string(kind), "", ""});
+       it != objects_.end() && it->first.kind == kind; ++it) {
     if (ns.empty() || it->first.ns == ns) found.push_back(&it->second);
   }
   return found;
@@ -37,7 +38,8 @@ std::vector<const Json*> Store::list(std::string_view kind, std::string_view ns)
 
 std::vector<Key> Store::keys(std::string_view kind) const {
   std::vector<Key> found;
-  for (auto it = objects_.lower_bound(Key{std::string(kind), "", ""}); it != objects_.end() && it->first.kind == kind; ++it) {
+  for (auto it = objects_.lower_bound(Key{std::string(kind), "", ""});
+       it != objects_.end() && it->first.kind == kind; ++it) {
     found.push_back(it->first);
   }
   return found;
@@ -85,12 +87,14 @@ void Store::remove(const Key& key) {
 }
 
 std::string Store::file_of(const Key& key) const {
-  return directory_ + "/" + key.kind + (key.ns.empty() ? "" : "_" + key.ns) + "_" + key.name + ".json";
+  return directory_ + "/" + key.kind + (key.ns.empty() ? "" : "_" + key.ns) + "_" + key.name +
+         ".json";
 }
 
 Parsed<void> Store::write(const Key& key, const Json& object) const {
   if (directory_.empty()) return {};
-  // Secrets are here too: root, the agents (root) and the control plane's group read them, nobody else.
+  // Secrets are here too: root, the agents (root) and the control plane's group read them, nobody
+  // else.
   return write_file(file_of(key), object.dump(1) + "\n", 0640, 0, kControlPlaneUid);
 }
 

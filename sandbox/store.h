@@ -1,5 +1,6 @@
-// Store: the API objects of a sandbox, in memory and as one JSON file each in the object directory that agents and the control plane
-// watch. Owned by the daemon's thread. Knows nothing about what objects mean.
+// Store: the API objects of a sandbox, in memory and as one JSON file each in the object directory
+// that agents and the control plane watch. Owned by the daemon's thread. Knows nothing about what
+// objects mean.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +28,10 @@ class Store {
 
   // Null when there is none. Valid until the next change of the store.
   const nlohmann::json* find(const Key& key) const;
-  const nlohmann::json* find(std::string_view kind, std::string_view ns, std::string_view name) const;
-  // Every object of a kind ("Pod", "Deployment.apps"), ordered by namespace and name; `ns` empty: all namespaces.
+  const nlohmann::json* find(std::string_view kind, std::string_view ns,
+                             std::string_view name) const;
+  // Every object of a kind ("Pod", "Deployment.apps"), ordered by namespace and name; `ns` empty:
+  // all namespaces.
   std::vector<const nlohmann::json*> list(std::string_view kind, std::string_view ns = "") const;
   std::vector<Key> keys(std::string_view kind) const;
   std::vector<std::string> kinds() const;

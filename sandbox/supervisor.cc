@@ -15,7 +15,8 @@ namespace weft::sandbox {
 namespace {
 
 constexpr auto kReadyInterval = std::chrono::milliseconds(30);
-constexpr auto kHealthy = std::chrono::seconds(20);  // after this much life the next restart is quick again
+constexpr auto kHealthy =
+    std::chrono::seconds(20);  // after this much life the next restart is quick again
 constexpr int kBackoffSecondsMax = 30;
 constexpr auto kKillAfter = std::chrono::seconds(30);
 
@@ -26,7 +27,7 @@ struct Supervisor::Running {
   pid_t pid = -1;
   bool wanted = true;
   bool ready = false;
-  bool alive = true;         // false: the supervisor is gone
+  bool alive = true;          // false: the supervisor is gone
   bool start_at_end = false;  // restart
   int restarts = 0;
   int failures = 0;  // in a row
@@ -54,7 +55,9 @@ void Supervisor::launch(const std::shared_ptr<Running>& running) {
   const auto pid = spawn(c.command);
   c.command.out = -1;
   if (!pid) {
-    running->last_end = fmt::format("cannot start {}: {}", c.command.program.empty() ? c.name : c.command.program, pid.error().text);
+    running->last_end =
+        fmt::format("cannot start {}: {}", c.command.program.empty() ? c.name : c.command.program,
+                    pid.error().text);
     spdlog::error("{}", running->last_end);
     return;
   }
@@ -72,8 +75,9 @@ void Supervisor::ask_ready(const std::shared_ptr<Running>& running) {
   const auto pid = running->pid;
   if (!running->alive || pid < 0) return;
   const auto& check = running->component.ready;
-  const auto child = fork_into({.net = check.net},
-                               [&] { return http_get(check.address, check.port, check.path, Json::array(), 500); });
+  const auto child = fork_into({.net = check.net}, [&] {
+    return http_get(check.address, check.port, check.path, Json::array(), 500);
+  });
   const auto again = [this, running, pid] {
     loop_.after(kReadyInterval, [this, running, pid] {
       if (running->alive && running->pid == pid) ask_ready(running);
@@ -82,20 +86,25 @@ void Supervisor::ask_ready(const std::shared_ptr<Running>& running) {
   if (!child) return again();
   loop_.on_exit(*child, [running, pid, again](int status) {
     if (running->pid != pid) return;
-    if (status == 0) running->ready = true;
-    else again();
+    if (status == 0)
+      running->ready = true;
+    else
+      again();
   });
 }
 
 void Supervisor::ended(const std::shared_ptr<Running>& running, int status) {
-  running->last_end = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status)) : fmt::format("exit code {}", WEXITSTATUS(status));
-  spdlog::info("ended component={} node={} pid={} {}", running->component.name, running->component.node, running->pid, running->last_end);
+  running->last_end = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
+                                          : fmt::format("exit code {}", WEXITSTATUS(status));
+  spdlog::info("ended component={} node={} pid={} {}", running->component.name,
+               running->component.node, running->pid, running->last_end);
   running->pid = -1;
   running->ready = false;
   if (std::exchange(running->start_at_end, false)) return launch(running);
   if (!running->wanted) return;
   if (Clock::now() - running->started > kHealthy) running->failures = 0;
-  const auto wait = std::chrono::seconds(std::min(1 << std::min(running->failures++, 5), kBackoffSecondsMax));
+  const auto wait =
+      std::chrono::seconds(std::min(1 << std::min(running->failures++, 5), kBackoffSecondsMax));
   loop_.after(wait, [this, running] {
     if (!running->alive || !running->wanted || running->pid > 0) return;
     ++running->restarts;
@@ -103,16 +112,20 @@ void Supervisor::ended(const std::shared_ptr<Running>& running, int status) {
   });
 }
 
-Parsed<std::vector<std::shared_ptr<Supervisor::Running>>> Supervisor::matching(const std::string& name, const std::string& node) const {
+Parsed<std::vector<std::shared_ptr<Supervisor::Running>>> Supervisor::matching(
+    const std::string& name, const std::string& node) const {
   std::vector<std::shared_ptr<Running>> found;
   std::string known;
   for (const auto& running : all_) {
     const auto& c = running->component;
-    if (c.name == name && (node.empty() || c.node.empty() || c.node == node)) found.push_back(running);
-    known += fmt::format("{}{}{}", known.empty() ? "" : ", ", c.name, c.node.empty() ? "" : " on " + c.node);
+    if (c.name == name && (node.empty() || c.node.empty() || c.node == node))
+      found.push_back(running);
+    known += fmt::format("{}{}{}", known.empty() ? "" : ", ", c.name,
+                         c.node.empty() ? "" : " on " + c.node);
   }
   if (found.empty()) {
-    return problem(fmt::format("there is no component {}{}; there are: {}", name, node.empty() ? "" : " on " + node, known));
+    return problem(fmt::format("there is no component {}{}; there are: {}", name,
+                               node.empty() ? "" : " on " + node, known));
   }
   return found;
 }
@@ -173,20 +186,26 @@ Parsed<void> Supervisor::signal(const std::string& name, const std::string& node
 std::vector<ComponentState> Supervisor::states() const {
   std::vector<ComponentState> states;
   for (const auto& r : all_) {
-    const char* state = r->pid > 0 ? (r->start_at_end || !r->wanted ? "stopping" : r->ready ? "ready" : "starting")
+    const char* state = r->pid > 0 ? (r->start_at_end || !r->wanted ? "stopping"
+                                      : r->ready                    ? "ready"
+                                                                    : "starting")
                                    : (r->wanted ? "waiting" : "stopped");
-    states.push_back({r->component.name, r->component.node, state, r->pid, r->restarts, r->last_end});
+    states.push_back(
+        {r->component.name, r->component.node, state, r->pid, r->restarts, r->last_end});
   }
   return states;
 }
 
 bool Supervisor::all_ready() const {
-  return std::all_of(all_.begin(), all_.end(), [](const auto& r) { return r->ready && r->pid > 0; });
+  return std::all_of(all_.begin(), all_.end(),
+                     [](const auto& r) { return r->ready && r->pid > 0; });
 }
 
 std::string Supervisor::log_of(const std::string& name, const std::string& node) const {
   for (const auto& r : all_) {
-    if (r->component.name == name && (node.empty() || r->component.node.empty() || r->component.node == node)) return r->component.log;
+    if (r->component.name == name &&
+        (node.empty() || r->component.node.empty() || r->component.node == node))
+      return r->component.log;
   }
   return {};
 }

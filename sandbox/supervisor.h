@@ -1,5 +1,5 @@
-// Supervisor: keeps the sandbox's own processes running. A process that ends is started again after 1 s, doubling to 30 s, unless a
-// person stopped it. Daemon's loop only.
+// Supervisor: keeps the sandbox's own processes running. A process that ends is started again after
+// 1 s, doubling to 30 s, unless a person stopped it. Daemon's loop only.
 #pragma once
 
 #include <functional>
@@ -35,14 +35,16 @@ class Supervisor {
 
   std::vector<ComponentState> states() const;
   bool all_ready() const;
-  std::string log_of(const std::string& name, const std::string& node) const;  // empty: no such component
+  std::string log_of(const std::string& name,
+                     const std::string& node) const;  // empty: no such component
 
  private:
   struct Running;
   void launch(const std::shared_ptr<Running>& running);
   void ended(const std::shared_ptr<Running>& running, int status);
   void ask_ready(const std::shared_ptr<Running>& running);
-  Parsed<std::vector<std::shared_ptr<Running>>> matching(const std::string& name, const std::string& node) const;
+  Parsed<std::vector<std::shared_ptr<Running>>> matching(const std::string& name,
+                                                         const std::string& node) const;
 
   Loop& loop_;
   std::vector<std::shared_ptr<Running>> all_;

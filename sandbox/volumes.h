@@ -1,4 +1,5 @@
-// Volumes of a container: configMap, secret, emptyDir, hostPath, as detached mounts that its first process puts in place.
+// Volumes of a container: configMap, secret, emptyDir, hostPath, as detached mounts that its first
+// process puts in place.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -19,13 +20,15 @@ struct Mount {
   std::string to;  // absolute, in the container
 };
 
-// Writes the files of ConfigMaps and Secrets below the pod's directory. Refused: an object, key or path that is not there, a volume kind
-// that the sandbox does not have.
-Parsed<std::vector<Mount>> prepare_volumes(const Layout& layout, const Store& store, const nlohmann::json& pod,
+// Writes the files of ConfigMaps and Secrets below the pod's directory. Refused: an object, key or
+// path that is not there, a volume kind that the sandbox does not have.
+Parsed<std::vector<Mount>> prepare_volumes(const Layout& layout, const Store& store,
+                                           const nlohmann::json& pod,
                                            const nlohmann::json& container);
 
-// For `prepare`, inside the pod: a mount namespace of the container's own with `mounts` in it. A target that the machine has no place for
-// gets one on a private copy of its nearest directory. Returns what failed, or "".
+// For `prepare`, inside the pod: a mount namespace of the container's own with `mounts` in it. A
+// target that the machine has no place for gets one on a private copy of its nearest directory.
+// Returns what failed, or "".
 std::string mount_volumes(const std::vector<Mount>& mounts);
 
 }  // namespace weft::sandbox

@@ -18,23 +18,28 @@
 namespace weft::sandbox {
 namespace {
 
-std::string failed(std::string_view step) { return fmt::format("{}: {}", step, std::strerror(errno)); }
+std::string failed(std::string_view step) {
+  return fmt::format("{}: {}", step, std::strerror(errno));
+}
 
 std::string mount_fresh(const char* type, const char* where, const char* data) {
-  if (mount(type, where, type, 0, data) != 0) return failed(fmt::format("mount {} on {}", type, where));
+  if (mount(type, where, type, 0, data) != 0)
+    return failed(fmt::format("mount {} on {}", type, where));
   return {};
 }
 
 // An empty /run that still shows the sandbox's state directory.
 std::string private_run(const std::string& state) {
-  const Fd tree(static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, state.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  const Fd tree(static_cast<int>(
+      syscall(SYS_open_tree, AT_FDCWD, state.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
   if (!tree) return failed("open_tree " + state);
   if (auto text = mount_fresh("tmpfs", "/run", "mode=755"); !text.empty()) return text;
   std::error_code error;
   std::filesystem::create_directories(state, error);
   std::filesystem::create_directories("/run/netns", error);
   std::filesystem::create_directories("/run/lock", error);
-  if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, state.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+  if (syscall(SYS_move_mount, tree.get(), "", AT_FDCWD, state.c_str(), MOVE_MOUNT_F_EMPTY_PATH) !=
+      0) {
     return failed("move_mount " + state);
   }
   return {};
@@ -42,7 +47,8 @@ std::string private_run(const std::string& state) {
 
 // In the node's first process, already in the node's cgroup: makes the machine around itself.
 std::string become_node(const std::string& state, const std::string& name) {
-  if (unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS) != 0) return failed("unshare");
+  if (unshare(CLONE_NEWCGROUP | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWUTS) != 0)
+    return failed("unshare");
   if (auto text = make_private_mounts(); !text.empty()) return text;
   if (sethostname(name.c_str(), name.size()) != 0) return failed("sethostname");
   if (auto text = private_run(state); !text.empty()) return text;
@@ -76,28 +82,36 @@ Parsed<Pause> Pause::start(Entry entry, std::function<std::string()> prepare) {
   pause.net = open_namespace(*pid, "net");
   pause.uts = open_namespace(*pid, "uts");
   pause.cgroup = open_namespace(*pid, "cgroup");
-  if (!pause.mnt || !pause.net || !pause.uts || !pause.cgroup) return problem("a pause process died at once");
+  if (!pause.mnt || !pause.net || !pause.uts || !pause.cgroup)
+    return problem("a pause process died at once");
   return pause;
 }
 
 Entry Pause::entry(std::string cgroup_dir) const {
-  return {.cgroup_dir = std::move(cgroup_dir), .mnt = mnt.get(), .net = net.get(), .uts = uts.get(), .cgroup = cgroup.get()};
+  return {.cgroup_dir = std::move(cgroup_dir),
+          .mnt = mnt.get(),
+          .net = net.get(),
+          .uts = uts.get(),
+          .cgroup = cgroup.get()};
 }
 
 std::string make_private_mounts() {
-  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return failed("make mounts private");
+  if (mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return failed("make mounts private");
   return {};
 }
 
 std::string bind_file(const std::string& from, const std::string& to) {
   if (access(to.c_str(), F_OK) != 0) {
-    // A dangling link (resolv.conf into an empty /run) or a file that is not there: give the bind something to cover.
+    // A dangling link (resolv.conf into an empty /run) or a file that is not there: give the bind
+    // something to cover.
     std::error_code error;
     auto target = std::filesystem::weakly_canonical(to, error);
     std::filesystem::create_directories(target.parent_path(), error);
     close(open(target.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
   }
-  if (mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) != 0) return failed(fmt::format("bind {} to {}", from, to));
+  if (mount(from.c_str(), to.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    return failed(fmt::format("bind {} to {}", from, to));
   return {};
 }
 
@@ -151,29 +165,38 @@ Parsed<std::unique_ptr<Fabric>> Fabric::create(const std::string& cgroup, int no
       kControlV4, kControlV6);
   for (int i = 1; i <= nodes; ++i) {
     const NodeNet net{i};
-    batch += fmt::format("route add {} via {}\nroute add {} via {}\n", net.pods_v4(), net.v4(), net.pods_v6(), net.v6());
+    batch += fmt::format("route add {} via {}\nroute add {} via {}\n", net.pods_v4(), net.v4(),
+                         net.pods_v6(), net.v6());
   }
   if (auto done = ip_batch(fabric->net(), batch); !done) return problem(done.error().text);
   return fabric;
 }
 
-Entry Fabric::entry(const std::string& name) const { return {.cgroup_dir = cgroup_ + "/" + name, .net = net()}; }
-
-Parsed<void> Fabric::plug(int index, pid_t node) {
-  return ip_batch(net(), fmt::format("link add n{0} type veth peer name eth0 netns {1}\nlink set n{0} master br0 up\n", index, node));
+Entry Fabric::entry(const std::string& name) const {
+  return {.cgroup_dir = cgroup_ + "/" + name, .net = net()};
 }
 
-Parsed<std::unique_ptr<Node>> Node::create(const Layout& layout, const std::string& cgroup, NodeNet net, int nodes, Fabric& fabric) {
+Parsed<void> Fabric::plug(int index, pid_t node) {
+  return ip_batch(
+      net(),
+      fmt::format("link add n{0} type veth peer name eth0 netns {1}\nlink set n{0} master br0 up\n",
+                  index, node));
+}
+
+Parsed<std::unique_ptr<Node>> Node::create(const Layout& layout, const std::string& cgroup,
+                                           NodeNet net, int nodes, Fabric& fabric) {
   auto node = std::make_unique<Node>();
   node->net_ = net;
   node->name_ = net.name();
   node->cgroup_ = cgroup + "/" + node->name_;
   if (auto made = make_directories(node->cgroup_); !made) return problem(made.error().text);
   const auto state = layout.root();
-  auto pause = Pause::start({.cgroup_dir = node->cgroup_}, [&] { return become_node(state, node->name_); });
+  auto pause =
+      Pause::start({.cgroup_dir = node->cgroup_}, [&] { return become_node(state, node->name_); });
   if (!pause) return problem(fmt::format("{}: {}", node->name_, pause.error().text));
   node->pause_ = std::move(*pause);
-  if (auto plugged = fabric.plug(net.index, node->pid()); !plugged) return problem(plugged.error().text);
+  if (auto plugged = fabric.plug(net.index, node->pid()); !plugged)
+    return problem(plugged.error().text);
 
   std::string batch = fmt::format(
       "link set lo up\naddr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n"
@@ -183,7 +206,8 @@ Parsed<std::unique_ptr<Node>> Node::create(const Layout& layout, const std::stri
   for (int i = 1; i <= nodes; ++i) {
     const NodeNet other{i};
     if (i == net.index) continue;
-    batch += fmt::format("route add {} via {}\nroute add {} via {}\n", other.pods_v4(), other.v4(), other.pods_v6(), other.v6());
+    batch += fmt::format("route add {} via {}\nroute add {} via {}\n", other.pods_v4(), other.v4(),
+                         other.pods_v6(), other.v6());
   }
   if (auto done = ip_batch(node->pause_.net.get(), batch); !done) return problem(done.error().text);
   return node;

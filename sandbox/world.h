@@ -1,6 +1,7 @@
-// The machines of a sandbox as kernel objects: the fabric (an underlay bridge with the control plane's address) and nodes, each a small
-// machine with its own network, mount, cgroup and UTS namespace. One thread. Everything lives in processes below the sandbox's cgroup
-// and in private mount namespaces, so that ending those processes removes it all.
+// The machines of a sandbox as kernel objects: the fabric (an underlay bridge with the control
+// plane's address) and nodes, each a small machine with its own network, mount, cgroup and UTS
+// namespace. One thread. Everything lives in processes below the sandbox's cgroup and in private
+// mount namespaces, so that ending those processes removes it all.
 #pragma once
 
 #include <sys/types.h>
@@ -31,7 +32,8 @@ struct Pause {
 // Steps for `prepare` functions. They return what failed, or "".
 std::string make_private_mounts();
 std::string bind_file(const std::string& from, const std::string& to);
-void write_sysctl(std::string_view path, std::string_view value);  // "net/ipv4/ip_forward"; missing ones are skipped
+void write_sysctl(std::string_view path,
+                  std::string_view value);  // "net/ipv4/ip_forward"; missing ones are skipped
 void pod_sysctls();
 void node_sysctls();
 
@@ -42,7 +44,8 @@ class Fabric {
  public:
   // `cgroup` is the sandbox's directory, absolute. Nodes 1…`nodes` will be plugged in.
   static Parsed<std::unique_ptr<Fabric>> create(const std::string& cgroup, int nodes);
-  Entry entry(const std::string& name) const;  // a process of its own: cgroup/NAME, the fabric's network
+  Entry entry(
+      const std::string& name) const;  // a process of its own: cgroup/NAME, the fabric's network
   Parsed<void> plug(int index, pid_t node);
   int net() const { return pause_.net.get(); }
   pid_t pid() const { return pause_.pid; }
@@ -54,7 +57,8 @@ class Fabric {
 
 class Node {
  public:
-  static Parsed<std::unique_ptr<Node>> create(const Layout& layout, const std::string& cgroup, NodeNet net, int nodes, Fabric& fabric);
+  static Parsed<std::unique_ptr<Node>> create(const Layout& layout, const std::string& cgroup,
+                                              NodeNet net, int nodes, Fabric& fabric);
 
   const NodeNet& net() const { return net_; }
   const std::string& name() const { return name_; }

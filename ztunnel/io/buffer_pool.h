@@ -26,6 +26,7 @@ class BufferPool {
 
   Piece take(bool held);  // from the mapping (the one used last: it is in the cache), else from the heap
   Piece spill(bool held);
+  bool has_mapped() const { return !free_.empty(); }
   void put(std::byte* base, std::uint32_t id);
 
   std::uint32_t count() const { return count_; }

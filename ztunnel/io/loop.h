@@ -23,8 +23,8 @@ namespace weft::io {
 class BufferOwner;
 
 struct LoopOptions {
-  std::uint32_t buffers = 64;                     // in the pool that recv_buffer borrows from; a power of two
-  std::uint32_t buffer_size = 64 * 1024;          // bytes each
+  std::uint32_t buffers = 64;             // in the pool that recv_buffer borrows from; a power of two
+  std::uint32_t buffer_size = 64 * 1024;  // bytes each; touched only when used, the one used last first
   // Bytes of heap buffers when the pool is empty. Past it, readers that hold what they get (Claim::kHeld) pause; the others, who
   // give it back at once, may take as much again, so that a tunnel can always be read and what is held can drain.
   std::size_t spill_max = std::size_t{64} << 20;

@@ -17,6 +17,7 @@ namespace {
 constexpr unsigned kSubmissions = 512;
 constexpr unsigned kCompletions = 4096;
 constexpr std::uint16_t kBufferGroup = 1;
+constexpr std::uint32_t kFirstDepth = 8;
 // user_data: an Op's address, or one of these.
 constexpr std::uint64_t kIgnored = 0;
 constexpr std::uint64_t kWake = 1;
@@ -34,7 +35,8 @@ Result<std::unique_ptr<UringLoop>> UringLoop::make(const LoopOptions& options) {
 }
 
 UringLoop::UringLoop(Fd wake_fd, const LoopOptions& options)
-    : Loop(1), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
+    : Loop(1), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max),
+      depth_(std::min(kFirstDepth, options.buffers)) {}
 
 Result<void> UringLoop::set_up() {
   io_uring_params params{};
@@ -57,7 +59,6 @@ Result<void> UringLoop::set_up() {
   const int registered = ::io_uring_register_buf_ring(&ring_, &registration, 0);
   if (registered < 0) return fail(Code::kUnsupported, "io_uring buffer ring", -registered);
   ::io_uring_buf_ring_init(buffer_ring_);
-  for (std::uint32_t id = 0; id < pool_.count(); ++id) provide(id);
   return {};
 }
 
@@ -160,6 +161,7 @@ void UringLoop::abort(Op& op) {
 bool UringLoop::wait(Clock::time_point until) {
   io_uring_cqe* first = nullptr;
   if (wake_parked()) until = now();
+  fill_ring();
   if (until <= now()) {
     ::io_uring_submit_and_get_events(&ring_);
   } else if (until == Clock::time_point::max()) {
@@ -224,7 +226,7 @@ void UringLoop::on_received_buffer(Op& op, const io_uring_cqe& cqe) {
   if (cqe.res == -ENOBUFS && op.data_ == nullptr) return on_no_buffer(op);
   entries_[op.fd_].drained = (cqe.flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
   if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
-    ++lent_;
+    --in_ring_;
     op.buffer_id_ = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
     op.data_ = pool_.at(op.buffer_id_);
   }
@@ -243,6 +245,10 @@ void UringLoop::on_no_buffer(Op& op) {
     entries_[op.fd_].drained = true;
     return requeue(op);
   }
+  if (pool_.has_mapped()) {  // the ring was too short for this turn
+    depth_ = std::min(2 * depth_, pool_.count());
+    return requeue(op);
+  }
   const BufferPool::Piece piece = pool_.spill(op.held_);
   if (piece.base != nullptr) {
     op.data_ = piece.base;
@@ -254,24 +260,21 @@ void UringLoop::on_no_buffer(Op& op) {
   park(op);
 }
 
-void UringLoop::provide(std::uint32_t id) {
-  ::io_uring_buf_ring_add(buffer_ring_, pool_.at(id), pool_.size(), static_cast<unsigned short>(id),
-                          ::io_uring_buf_ring_mask(pool_.count()), 0);
-  ::io_uring_buf_ring_advance(buffer_ring_, 1);
+void UringLoop::fill_ring() {
+  int added = 0;
+  for (; in_ring_ < depth_ && pool_.has_mapped(); ++in_ring_) {
+    const BufferPool::Piece piece = pool_.take(false);
+    ::io_uring_buf_ring_add(buffer_ring_, piece.base, piece.size, static_cast<unsigned short>(piece.id),
+                            ::io_uring_buf_ring_mask(pool_.count()), added++);
+  }
+  if (added > 0) ::io_uring_buf_ring_advance(buffer_ring_, added);
 }
 
-void UringLoop::give_back(std::byte* base, std::uint32_t id) {
-  if (id == BufferPool::kSpilled) {
-    pool_.put(base, id);
-  } else {
-    --lent_;
-    provide(id);
-  }
-}
+void UringLoop::give_back(std::byte* base, std::uint32_t id) { pool_.put(base, id); }
 
 bool UringLoop::wake_parked() {
-  const bool brief = requeue_parked(false, pool_.count() - lent_ + pool_.spill_room(false));
-  const bool held = requeue_parked(true, pool_.count() - lent_ + pool_.spill_room(true));
+  const bool brief = requeue_parked(false, in_ring_ + pool_.available(false));
+  const bool held = requeue_parked(true, in_ring_ + pool_.available(true));
   return brief || held;
 }
 

@@ -1,5 +1,6 @@
 // UringLoop: one io_uring, set up for a single thread (SINGLE_ISSUER, DEFER_TASKRUN). A turn's operations go to the kernel in one
-// io_uring_enter, which also waits. recv_buffer uses a provided-buffer ring: the kernel picks a buffer when bytes are there.
+// io_uring_enter, which also waits. recv_buffer uses a provided-buffer ring: the kernel picks a buffer when bytes are there; the ring
+// is filled from the pool before each enter.
 // Deadlines are the loop's; an operation that outlives its own is cancelled in the kernel and ends when the kernel says so.
 #pragma once
 
@@ -53,7 +54,7 @@ class UringLoop final : public Loop, public BufferOwner {
   void on_received(Op& op, const io_uring_cqe& cqe);
   void on_received_buffer(Op& op, const io_uring_cqe& cqe);
   void on_no_buffer(Op& op);
-  void provide(std::uint32_t id);
+  void fill_ring();
   bool wake_parked();
 
   io_uring ring_{};
@@ -63,7 +64,9 @@ class UringLoop final : public Loop, public BufferOwner {
   Fd wake_;
   FdTable<Entry> entries_;
   BufferPool pool_;
-  std::size_t lent_ = 0;  // buffers of the ring that somebody holds
+  // The kernel takes buffers in turn; giving it few, and those used last, keeps them in the cache. `depth_` doubles on demand.
+  std::uint32_t in_ring_ = 0;
+  std::uint32_t depth_;
 };
 
 }  // namespace weft::io

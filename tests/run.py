@@ -2,7 +2,7 @@
 """Runs every stage of the test suite and adds the results up. The last line is `N passed, N failed`.
 
 Stages: tidy, unit, sim, bpf (gtest through ctest), netns (pytest against the sandbox), asan and tsan (unit and sim again under the
-sanitizers), fuzz (each target for FUZZ_SECONDS, 30 by default). `soak` runs only when named. --only picks stages, -k picks tests.
+sanitizers; asan is built with the fuzzer's preset, one build for both), fuzz (each target for FUZZ_SECONDS, 30 by default). `soak` runs only when named. --only picks stages, -k picks tests.
 """
 
 import argparse
@@ -88,11 +88,11 @@ def pytest(tally, stage, paths, word, preset):
         tally.add_junit(out.name, stage)
 
 
-def sanitizer(tally, stage, word):
-    if run(["tools/build.sh", stage]) != 0:
+def sanitizer(tally, stage, preset, word):
+    if run(["tools/build.sh", preset]) != 0:
         tally.fail(stage, "build")
         return
-    ctest(tally, stage, stage, "unit|sim", word)
+    ctest(tally, stage, preset, "unit|sim", word)
 
 
 def fuzz(tally):
@@ -173,7 +173,7 @@ def main():
             os.environ["WEFT_SOAK"] = "1"
             pytest(tally, stage, ["tests/netns/test_faults.py"], args.word, args.preset)
         elif stage in ("asan", "tsan"):
-            sanitizer(tally, stage, args.word)
+            sanitizer(tally, stage, "fuzz" if stage == "asan" else stage, args.word)
         elif stage == "fuzz":
             fuzz(tally)
         print(f"=== {stage}: {tally.passed - before[0]} passed, {tally.failed - before[1]} failed, "

@@ -99,6 +99,7 @@ Parsed<pid_t> start_daemon(const Layout& layout, const UpArguments& arguments, F
   what.env = sandbox::plain_environment();
   what.entry.cgroup_dir = cgroup;
   what.out = log.get();
+  what.files_max = 1 << 16;  // a few for each pod
   // The pipe must survive exec under a known number.
   what.keep = write_end.get();
   return sandbox::spawn(what);

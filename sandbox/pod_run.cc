@@ -87,6 +87,9 @@ void PodRun::start() {
   if (!world) {
     trouble_ = world.error().text;
     spdlog::warn("pod does not start pod={}/{} error={}", key_.ns, key_.name, trouble_);
+    around_.loop.after(kRetry, [this, alive = alive_] {
+      if (*alive) start();
+    });
     around_.changed();
     return;
   }

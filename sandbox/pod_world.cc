@@ -87,7 +87,7 @@ std::string hosts_file(const PodSpec& spec) {
 }
 
 // In the pod's first process, in the node's namespaces and the pod's cgroup.
-std::string PodWorld::become_pod(int node_mnt) const {
+std::string PodWorld::become_pod() const {
   if (!spec_.host_network) {
     if (unshare(CLONE_NEWNET) != 0) return failed("unshare network namespace");
     pod_sysctls();
@@ -116,35 +116,37 @@ std::string PodWorld::become_pod(int node_mnt) const {
 Parsed<std::unique_ptr<PodWorld>> PodWorld::create(const Layout& layout, const Node& node,
                                                    PodSpec spec) {
   auto world = std::make_unique<PodWorld>();
-  host_run_directories();
   world->node_ = &node;
   world->cgroup_ = node.kubepods() + "/pod" + spec.uid;
   world->files_ = layout.pods() + "/" + spec.uid;
   world->link_ = "weft" + spec.uid.substr(0, 8);
   world->spec_ = std::move(spec);
-  const auto& s = world->spec_;
-  for (const auto& container : s.containers) {
-    if (auto made = make_directories(world->cgroup(container)); !made)
-      return problem(made.error().text);
-  }
-  if (auto made = make_directories(world->cgroup("pause")); !made)
+  if (auto made = world->make(); !made) {
+    (void)world->destroy().has_value();
     return problem(made.error().text);
-  if (auto made = make_directories(world->files_); !made) return problem(made.error().text);
-  const std::pair<const char*, std::string> files[] = {{"resolv.conf", resolv_conf(s.ns)},
-                                                       {"hosts", hosts_file(s)},
-                                                       {"hostname", s.hostname + "\n"}};
-  for (const auto& [name, text] : files) {
-    if (auto written = write_file(world->files_ + "/" + name, text); !written)
-      return problem(written.error().text);
-  }
-  auto pause = Pause::start(node.pause().entry(world->cgroup("pause")),
-                            [&] { return world->become_pod(node.pause().mnt.get()); });
-  if (!pause) return problem(pause.error().text);
-  world->pause_ = std::move(*pause);
-  if (!s.host_network) {
-    if (auto wired = world->wire(); !wired) return problem(wired.error().text);
   }
   return world;
+}
+
+Parsed<void> PodWorld::make() {
+  host_run_directories();
+  for (const auto& container : spec_.containers) {
+    if (auto made = make_directories(cgroup(container)); !made) return made;
+  }
+  for (const auto& directory : {cgroup("pause"), files_}) {
+    if (auto made = make_directories(directory); !made) return made;
+  }
+  const std::pair<const char*, std::string> files[] = {{"resolv.conf", resolv_conf(spec_.ns)},
+                                                       {"hosts", hosts_file(spec_)},
+                                                       {"hostname", spec_.hostname + "\n"}};
+  for (const auto& [name, text] : files) {
+    if (auto written = write_file(files_ + "/" + name, text); !written) return written;
+  }
+  auto pause = Pause::start(node_->pause().entry(cgroup("pause")), [this] { return become_pod(); });
+  if (!pause) return problem(pause.error().text);
+  pause_ = std::move(*pause);
+  if (spec_.host_network) return {};
+  return wire();
 }
 
 Parsed<void> PodWorld::wire() {
@@ -180,7 +182,7 @@ Parsed<void> PodWorld::wire() {
 
 Parsed<void> PodWorld::destroy() {
   kill_cgroup(cgroup_);
-  waitpid(pause_.pid, nullptr, 0);
+  if (pause_.pid > 0) waitpid(pause_.pid, nullptr, 0);
   pause_.net.reset();
   pause_.mnt.reset();
   pause_.uts.reset();

@@ -41,8 +41,9 @@ class PodWorld {
   pid_t pid() const { return pause_.pid; }
 
  private:
+  Parsed<void> make();
   Parsed<void> wire();
-  std::string become_pod(int node_mnt) const;
+  std::string become_pod() const;
 
   PodSpec spec_;
   const Node* node_ = nullptr;

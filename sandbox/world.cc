@@ -134,6 +134,10 @@ void pod_sysctls() {
 void node_sysctls() {
   pod_sysctls();
   write_sysctl("net/ipv4/ip_forward", "1");
+  // Ten thousand short connections a second would fill the table in half a minute with ones that
+  // are over.
+  write_sysctl("net/netfilter/nf_conntrack_tcp_timeout_time_wait", "2");
+  write_sysctl("net/netfilter/nf_conntrack_tcp_timeout_close", "2");
   write_sysctl("net/ipv6/conf/all/forwarding", "1");
   write_sysctl("net/ipv6/conf/default/forwarding", "1");
 }

@@ -1,0 +1,23 @@
+// Manifests that a person gives: a file, a directory, or - for stdin.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "source/object.h"
+
+namespace weft::cli {
+
+struct Manifest {
+  source::ObjectPtr object;
+  nlohmann::json body;  // the namespace filled in
+};
+
+// In the order given; a directory's files by name. Refused: what cannot be read or parsed, with
+// file and line; nothing at all.
+Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& paths,
+                                             const std::string& default_namespace);
+
+}  // namespace weft::cli

@@ -40,7 +40,10 @@ CLI::App* add(CLI::App* parent, Line& line, const char* name, const char* help,
               std::function<int()> command) {
   auto* app = parent->add_subcommand(name, help);
   add_output(app, line);
-  app->callback([&line, command = std::move(command)] { line.command = command; });
+  // The innermost command speaks first: `ca rotate` is not `ca`.
+  app->callback([&line, command = std::move(command)] {
+    if (!line.command) line.command = command;
+  });
   return app;
 }
 
@@ -188,6 +191,11 @@ int run(int argc, char** argv) {
   check_app->add_flag("--pre", line.pre, "Only what must be there before");
   add(&app, line, "status", "Who is enrolled, since when, why not",
       [&line] { return status(line.context); });
+  auto* ca_app = add(&app, line, "ca", "The roots that the mesh trusts",
+                     [&line] { return ca(line.context, false); });
+  add(ca_app, line, "status", "Which roots there are", [&line] { return ca(line.context, false); });
+  add(ca_app, line, "rotate", "The next step from the old root to a new one",
+      [&line] { return ca(line.context, true); });
   auto* version_app = add(&app, line, "version", "Versions of client and server",
                           [&line] { return version(line.context); });
   auto* completion_app = app.add_subcommand("completion", "Shell completion: bash or zsh");

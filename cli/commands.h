@@ -67,6 +67,8 @@ int sandbox_certificate(const Context& context, const CertificateArguments& argu
 int check(const Context& context, bool pre);
 int status(const Context& context);
 int version(const Context& context);
+// The roots now; `rotate`: the next step of A → A+B → B.
+int ca(const Context& context, bool rotate);
 int completion(const std::string& shell);
 
 }  // namespace weft::cli

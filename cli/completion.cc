@@ -7,7 +7,7 @@
 namespace weft::cli {
 namespace {
 
-constexpr const char* kWords = "check status version completion sandbox";
+constexpr const char* kWords = "check status ca version completion sandbox";
 constexpr const char* kSandboxWords =
     "up down apply delete get label annotate exec wait stop start restart logs certificate";
 constexpr const char* kComponents = "agent ztunnel controlplane envoy dns";

@@ -25,6 +25,13 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
     if (!address->empty() && !SocketAddress::parse(*address))
       return Problem{std::string(flag) + ": must be ADDRESS:PORT, got " + *address};
   }
+  const auto plaintext = SocketAddress::parse(config.plaintext_address);
+  if (plaintext && config.tokens_file.empty() && !plaintext->ip.is_loopback()) {
+    return Problem{
+        "--plaintext: without --tokens whoever reaches it is given any identity: must be a "
+        "loopback address, got " +
+        config.plaintext_address};
+  }
   for (const std::string& ip : config.tls_ips) {
     if (!IpAddress::parse(ip)) return Problem{"--tls-ip: must be an IP address, got " + ip};
   }

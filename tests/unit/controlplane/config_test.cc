@@ -30,6 +30,13 @@ TEST(Config, FlagsAndDefaults) {
               ElementsAre("weft-system", "istio-system"));
 }
 
+TEST(Config, PlaintextWithoutTokensIsForLoopbackOnly) {
+  EXPECT_TRUE(parse({"--source", "files:/d", "--plaintext", "127.0.0.1:15010"}));
+  EXPECT_TRUE(
+      parse({"--source", "files:/d", "--plaintext", "10.0.0.1:15010", "--tokens", "/tokens"}));
+  EXPECT_FALSE(parse({"--source", "files:/d", "--plaintext", "10.0.0.1:15010"}));
+}
+
 TEST(Config, HelpAndVersionAreText) {
   EXPECT_THAT(parse({"--help"})->text, HasSubstr("--source"));
   EXPECT_THAT(parse({"--version"})->text, HasSubstr("weft-controlplane "));
@@ -51,6 +58,8 @@ TEST(Config, MistakesAreNamed) {
       {{"--source", "files:/d", "--root-cert", "a"}, "come together"},
       {{"--source", "files:/d", "--log-level", "loud"}, "loud"},
       {{"--source", "files:/d", "--trust-domain", ""}, "--trust-domain"},
+      {{"--source", "files:/d", "--plaintext", "0.0.0.0:15010"},
+       "must be a loopback address, got 0.0.0.0:15010"},
   };
   for (const auto& [flags, error] : rows) {
     const auto usage = parse(flags);

@@ -102,11 +102,22 @@ def test_certificates_of_twenty_seconds_never_fail_a_handshake(fresh):
 
 
 def test_the_root_is_rotated_without_a_failure(world):
-    process = load(world, 30 if SOAK else 15, 100)
+    def ca(*argv):
+        return json.loads(world.ctl("ca", *argv, "-o", "json").stdout)
+
+    step = 8 if SOAK else 4
+    old = ca()
+    assert old["phase"] == "A" and len(old["roots"]) == 1, old
+    process = load(world, 3 * step + 3, 100)
     time.sleep(1)
-    for _ in range(2):
-        world.ctl("ca", "rotate")
-        time.sleep(8 if SOAK else 5)
+    seen = []
+    for _ in range(3):
+        state = ca("rotate")
+        seen.append((state["phase"], [root["signs"] for root in state["roots"]]))
+        time.sleep(step)
     out = result(process)
+    assert seen == [("A+B", [True, False]), ("A+B signing B", [False, True]), ("A", [True])]
+    new = ca("status")
+    assert [r["sha256"] for r in new["roots"]] != [r["sha256"] for r in old["roots"]]
     assert out["counts"] == {"ok": out["started"]}, out
     assert attempt(world)["outcome"] == "ok"

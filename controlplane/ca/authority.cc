@@ -52,10 +52,16 @@ struct Authority::State {
   }
   const Root& signer() const { return phase == Phase::kSignNew ? roots.back() : roots.front(); }
 
+  // The signer's comes first: readers see by the file that another root signs now, and renew what
+  // the old one signed before it goes.
   std::string bundle() const {
     std::string out;
-    for (const Root& root : roots) {
+    const auto append = [&out](const Root& root) {
       for (const Cert& anchor : root.anchors) out += cert_pem(anchor.get());
+    };
+    append(signer());
+    for (const Root& root : roots) {
+      if (&root != &signer()) append(root);
     }
     return out;
   }

@@ -195,15 +195,19 @@ void App::update_identities() {
   keeper_.retain(wanted);
 }
 
+// Either file is a sign that the CA changed its root, or which root signs: certificates of before may soon not be trusted any more.
 void App::watch_roots(std::string before) {
-  auto now = rpc::read_root(config_.ca.root);
-  std::string text = now ? *std::move(now) : before;
-  if (text != before && !before.empty()) {
-    spdlog::info("the CA's root file changed path={}", config_.ca.root);
+  std::string now;
+  for (const auto& source : {config_.xds.root, config_.ca.root}) {
+    if (auto root = rpc::read_root(source)) now += *root;
+  }
+  if (now.empty()) now = before;
+  if (now != before && !before.empty()) {
+    spdlog::info("the root file changed, certificates are renewed path={}", config_.ca.root);
     signer_.renew_channel();
     keeper_.roots_changed();
   }
-  grpc_.after(kRootPoll, [this, text = std::move(text)]() mutable { watch_roots(std::move(text)); });
+  grpc_.after(kRootPoll, [this, now = std::move(now)]() mutable { watch_roots(std::move(now)); });
 }
 
 std::vector<std::string> App::pending_tasks() const {

@@ -148,6 +148,7 @@ TEST_F(Ca, RotationOverlapsSoThatNobodyIsEverRefused) {
   EXPECT_EQ(verify(signing->chain, trusting->roots, later), "") << "who trusts A+B takes B's leaf";
   EXPECT_EQ(verify(trusting->chain, signing->roots, now_), "") << "and A's leaf is still good";
   EXPECT_NE(verify(signing->chain, before->roots, later), "") << "B signs now";
+  EXPECT_NE(signing->roots, trusting->roots) << "the file tells: renew what A signed";
   EXPECT_TRUE(authority->tick(later + 61min));
   const auto after = authority->issue(csr_for(kWeb.str()), kWeb, 0, later + 61min);
   EXPECT_EQ(authority->info().phase, Phase::kSteady);

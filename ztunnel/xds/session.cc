@@ -61,22 +61,23 @@ Session::~Session() = default;
 
 std::vector<Request> Session::start() {
   std::vector<Request> out(2);
-  out[0].set_type_url(std::string(state::kAddressType));
-  out[1].set_type_url(std::string(state::kAuthorizationType));
-  fill_node(node_, *out[0].mutable_node());
-  fill_node(node_, *out[1].mutable_node());
+  Request &authorization = out[0], &address = out[1];
+  authorization.set_type_url(std::string(state::kAuthorizationType));
+  address.set_type_url(std::string(state::kAddressType));
+  fill_node(node_, *authorization.mutable_node());
+  fill_node(node_, *address.mutable_node());
   const auto fill = [](Request& request, const Type& type) {
     auto& versions = *request.mutable_initial_resource_versions();
     for (const auto& [name, held] : type.held) versions[name] = held.version;
     for (const auto& name : type.pending) versions[name] = "";
   };
-  fill(out[0], address_);
-  fill(out[1], authorization_);
+  fill(authorization, authorization_);
+  fill(address, address_);
   if (on_demand_) {  // delta xDS cannot subscribe to nothing: to everything, and off again
-    out[0].add_resource_names_subscribe("*");
-    out[0].add_resource_names_unsubscribe("*");
-    for (const auto& [name, held] : address_.held) out[0].add_resource_names_subscribe(name);
-    for (const auto& name : address_.pending) out[0].add_resource_names_subscribe(name);
+    address.add_resource_names_subscribe("*");
+    address.add_resource_names_unsubscribe("*");
+    for (const auto& [name, held] : address_.held) address.add_resource_names_subscribe(name);
+    for (const auto& name : address_.pending) address.add_resource_names_subscribe(name);
   }
   return out;
 }

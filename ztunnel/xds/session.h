@@ -49,7 +49,7 @@ class Session {
   Session(NodeInfo node, bool on_demand, bool keep_bytes);
   ~Session();
 
-  // The requests that open a stream: one a type, the node in the first.
+  // The requests that open a stream, one a type with the node in it: policies first, so that no workload is known without them.
   std::vector<Request> start();
   // Applies what is good of `response`; `reply` becomes the ACK or NACK.
   Outcome handle(const Response& response, Request& reply);

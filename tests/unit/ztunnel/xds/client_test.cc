@@ -132,6 +132,7 @@ TEST_F(ClientTest, ReceivesAndAcknowledges) {
   start();
   EXPECT_TRUE(service_.wait([this] { return has_ack(service_.requests, "1", false) && has_ack(service_.requests, "2", false); }));
   EXPECT_TRUE(wait([this] { return workloads_ == 1; }));
+  for (int i = 0; i < 1000 && !client_->counters().synced; ++i) std::this_thread::sleep_for(5ms);  // set after the last update
   EXPECT_TRUE(client_->counters().synced);
 }
 

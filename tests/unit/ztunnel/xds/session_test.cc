@@ -26,8 +26,8 @@ TEST(Session, OpensWithTheNodeAndBothTypes) {
   Session session(node(), false, false);
   const auto requests = session.start();
   ASSERT_EQ(requests.size(), 2u);
-  EXPECT_EQ(requests[0].type_url(), state::kAddressType);
-  EXPECT_EQ(requests[1].type_url(), state::kAuthorizationType);
+  EXPECT_EQ(requests[0].type_url(), state::kAuthorizationType) << "no workload is to be known without its policies";
+  EXPECT_EQ(requests[1].type_url(), state::kAddressType);
   EXPECT_EQ(requests[0].node().id(), "ztunnel~10.0.0.1~z-1.weft-system~weft-system.svc.cluster.local");
   const auto& metadata = requests[0].node().metadata().fields();
   EXPECT_EQ(metadata.at("NAME").string_value(), "z-1");
@@ -35,7 +35,7 @@ TEST(Session, OpensWithTheNodeAndBothTypes) {
   EXPECT_EQ(metadata.at("INSTANCE_IPS").string_value(), "10.0.0.1");
   EXPECT_EQ(metadata.at("CLUSTER_ID").string_value(), "east");
   EXPECT_EQ(metadata.at("LABELS").struct_value().fields().at("a").string_value(), "b");
-  EXPECT_EQ(requests[0].resource_names_subscribe_size(), 0) << "nothing named: everything";
+  EXPECT_EQ(requests[1].resource_names_subscribe_size(), 0) << "nothing named: everything";
 }
 
 TEST(Session, AcksWithTheNonce) {
@@ -64,7 +64,7 @@ TEST(Session, ARefusedUpdateLeavesTheOldVersionForTheNextStream) {
   session.handle(response(state::kAddressType, {workload("a", "v1")}), reply);
   const auto outcome = session.handle(response(state::kAddressType, {workload("a", "v2", 1)}), reply);
   EXPECT_TRUE(outcome.edits.empty()) << "the old state stays";
-  EXPECT_EQ(session.start()[0].initial_resource_versions().at("a"), "v1");
+  EXPECT_EQ(session.start()[1].initial_resource_versions().at("a"), "v1");
 }
 
 TEST(Session, AReconnectTellsWhatIsKnownSoThatTheServerCanRemove) {
@@ -74,9 +74,9 @@ TEST(Session, AReconnectTellsWhatIsKnownSoThatTheServerCanRemove) {
   session.handle(response(state::kAuthorizationType, {policy("p", "v3")}), reply);
   session.handle(response(state::kAddressType, {}, {"b"}), reply);
   const auto requests = session.start();
-  EXPECT_EQ(requests[0].initial_resource_versions().size(), 1u);
-  EXPECT_EQ(requests[0].initial_resource_versions().at("a"), "v1");
-  EXPECT_EQ(requests[1].initial_resource_versions().at("ns/p"), "v3");
+  EXPECT_EQ(requests[1].initial_resource_versions().size(), 1u);
+  EXPECT_EQ(requests[1].initial_resource_versions().at("a"), "v1");
+  EXPECT_EQ(requests[0].initial_resource_versions().at("ns/p"), "v3");
   const auto outcome = session.handle(response(state::kAddressType, {}, {"a"}), reply);
   EXPECT_THAT(outcome.edits.removed_addresses, ElementsAre("a"));
   EXPECT_EQ(session.known(state::kAddressType), 0u);
@@ -112,9 +112,9 @@ TEST(Session, ManyBadResourcesGiveAnErrorThatStaysSmall) {
 TEST(Session, OnDemandBeginsWithNothingAndAsksByName) {
   Session session(node(), true, false);
   const auto requests = session.start();
-  EXPECT_THAT(requests[0].resource_names_subscribe(), ElementsAre("*"));
-  EXPECT_THAT(requests[0].resource_names_unsubscribe(), ElementsAre("*"));
-  EXPECT_THAT(requests[1].resource_names_subscribe(), IsEmpty());
+  EXPECT_THAT(requests[1].resource_names_subscribe(), ElementsAre("*"));
+  EXPECT_THAT(requests[1].resource_names_unsubscribe(), ElementsAre("*"));
+  EXPECT_THAT(requests[0].resource_names_subscribe(), IsEmpty());
   Request request;
   EXPECT_EQ(session.want("net/10.0.0.1", request), Session::Want::kAsk);
   EXPECT_THAT(request.resource_names_subscribe(), ElementsAre("net/10.0.0.1"));
@@ -146,8 +146,8 @@ TEST(Session, OnDemandAsksAgainForWhatWasPendingAfterAReconnect) {
   session.handle(response(state::kAddressType, {workload("held", "v1")}), request);
   session.want("net/10.9.9.9", request);
   const auto requests = session.start();
-  EXPECT_THAT(requests[0].resource_names_subscribe(), ElementsAre("*", "held", "net/10.9.9.9"));
-  EXPECT_EQ(requests[0].initial_resource_versions().at("net/10.9.9.9"), "");
+  EXPECT_THAT(requests[1].resource_names_subscribe(), ElementsAre("*", "held", "net/10.9.9.9"));
+  EXPECT_EQ(requests[1].initial_resource_versions().at("net/10.9.9.9"), "");
 }
 
 TEST(Session, WhatIsSavedCanBeLoadedAndIsNotSyncedByThat) {
@@ -160,7 +160,7 @@ TEST(Session, WhatIsSavedCanBeLoadedAndIsNotSyncedByThat) {
   EXPECT_EQ(edits.workloads.size(), 1u);
   EXPECT_EQ(edits.policies.size(), 1u);
   EXPECT_FALSE(second.synced());
-  EXPECT_EQ(second.start()[1].initial_resource_versions().at("ns/p"), "v2");
+  EXPECT_EQ(second.start()[0].initial_resource_versions().at("ns/p"), "v2");
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 namespace weft::proxy {
 namespace {
 
+constexpr std::chrono::milliseconds kBacklogEmpty{
+    1};  // a finishing listener from which nothing came for this long
 constexpr std::chrono::milliseconds kFullPause{
     20};  // between looks at a full loop, or after accept() ran out of something
 
@@ -83,6 +85,7 @@ void PodContext::cut_all() {
 struct Listener::Shared {
   io::Socket socket;
   bool closed = false;
+  bool finishing = false;
 };
 
 Listener::Listener(PodContext& pod, Fd fd, Server& server)
@@ -96,6 +99,12 @@ void Listener::close() {
   if (shared_->socket.valid()) loop_.cancel(shared_->socket.get());
 }
 
+void Listener::finish() {
+  if (shared_->closed || shared_->finishing) return;
+  shared_->finishing = true;
+  if (shared_->socket.valid()) loop_.cancel(shared_->socket.get());  // wakes run()
+}
+
 io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> shared,
                           Server& server) {
   auto& loop = pod.loop();
@@ -105,7 +114,9 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
       co_await io::sleep_for(loop, kFullPause);
       continue;
     }
-    auto accepted = co_await io::accept(loop, shared->socket.get());
+    const bool finishing = shared->finishing;
+    const auto deadline = finishing ? loop.in(kBacklogEmpty) : Deadline::never();
+    auto accepted = co_await io::accept(loop, shared->socket.get(), deadline);
     if (accepted) {
       io::Socket socket(loop, std::move(*accepted));
       if (shared->closed)
@@ -114,6 +125,7 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
         server.serve(std::move(socket));
       continue;
     }
+    if (shared->finishing && !finishing) continue;  // woken to finish
     if (accepted.error().code != Code::kExhausted) break;  // cancelled, or the listener is broken
     co_await io::sleep_for(loop, kFullPause);
   }

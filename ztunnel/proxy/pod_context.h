@@ -106,6 +106,8 @@ class Listener {
   Listener& operator=(const Listener&) = delete;
   // No further accept; the backlog is reset by the kernel.
   void close();
+  // Serves what waits in the backlog, then closes. For a listener that others stand in for already.
+  void finish();
 
  private:
   struct Shared;

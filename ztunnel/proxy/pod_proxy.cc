@@ -1,8 +1,18 @@
 #include "ztunnel/proxy/pod_proxy.h"
 
+#include <utility>
+
 #include "base/assert.h"
+#include "ztunnel/io/loop.h"
 
 namespace weft::proxy {
+namespace {
+
+// How long replaced listeners are served beside their successors: the agent switches the kernel over
+// only after our yes, and the kernel goes on choosing them while they are open.
+constexpr std::chrono::milliseconds kReplacedFor{200};
+
+}  // namespace
 
 PodProxy::PodProxy(LoopContext& context, pods::Pod pod)
     : context_(context, std::move(pod)),
@@ -10,7 +20,8 @@ PodProxy::PodProxy(LoopContext& context, pods::Pod pod)
       outbound_(context_, pool_),
       hbone_(context_),
       plain_(context_),
-      dns_(context_) {}
+      dns_(context_),
+      ended_(context.loop) {}
 
 PodProxy::~PodProxy() { WEFT_ASSERT(context_.scope.live() == 0); }
 
@@ -19,9 +30,11 @@ void PodProxy::open(Listeners& listeners, Fd fd, Server& server) {
 }
 
 void PodProxy::listen(pods::LoopSockets sockets) {
-  local_.clear();
-  remote_.clear();
+  const bool first = local_.empty() && remote_.empty();
+  replace(local_);
+  replace(remote_);
   dns_.close();
+  if (!first) finish_replaced(context_.scope);
   open(local_, std::move(sockets.outbound_v4), outbound_);
   open(local_, std::move(sockets.outbound_v6), outbound_);
   open(local_, std::move(sockets.inbound), plain_);
@@ -32,6 +45,20 @@ void PodProxy::listen(pods::LoopSockets sockets) {
   if (sockets.dns_udp_v6) dns_.serve_udp(std::move(sockets.dns_udp_v6));
 }
 
+void PodProxy::replace(Listeners& listeners) {
+  for (auto& each : listeners) replaced_.push_back(std::move(each));
+  listeners.clear();
+}
+
+// No connection that waits in a queue is lost when the agent hands out new listeners.
+io::Spawned PodProxy::finish_replaced(io::Scope&) {
+  auto ended = co_await ended_.wait(context_.loop().in(kReplacedFor));
+  if (ended) co_return;
+  const Listeners finishing = std::exchange(replaced_, {});
+  for (const auto& each : finishing) each->finish();
+  ended = co_await ended_.wait(context_.loop().in(kReplacedFor));
+}
+
 void PodProxy::on_snapshot() {
   context_.judge_again();
   context_.snapshot_changed.set();
@@ -40,6 +67,7 @@ void PodProxy::on_snapshot() {
 
 void PodProxy::leave() {
   local_.clear();
+  replaced_.clear();
   dns_.close();
 }
 
@@ -56,6 +84,7 @@ io::Task<Result<void>> PodProxy::quiet(Deadline deadline) {
 
 io::Task<void> PodProxy::stop() {
   context_.stopping = true;
+  ended_.set();
   drain();
   context_.cut_all();
   pool_.close();

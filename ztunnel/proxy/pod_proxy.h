@@ -43,6 +43,8 @@ class PodProxy {
  private:
   using Listeners = std::vector<std::unique_ptr<Listener>>;
   void open(Listeners& listeners, Fd fd, Server& server);
+  void replace(Listeners& listeners);
+  io::Spawned finish_replaced(io::Scope& scope);
 
   PodContext context_;
   Pool pool_;
@@ -52,6 +54,8 @@ class PodProxy {
   Dns dns_;
   Listeners local_;   // 15001, 15006, 15053
   Listeners remote_;  // 15008
+  Listeners replaced_;  // served a little longer
+  io::Event ended_;     // set by stop()
 };
 
 }  // namespace weft::proxy

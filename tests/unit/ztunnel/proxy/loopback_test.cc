@@ -91,6 +91,66 @@ TEST_P(Loopback, MegabytesBothWaysAtOnceAreWhole) {
   io::run_until_done(*mesh->loop, both_ways(*mesh, 16'000'000));
 }
 
+Fd shared_listener(const SocketAddress& address) {
+  Fd fd = tcp_socket();
+  int on = 1;
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  sockaddr_storage raw{};
+  const auto length = address.to_sockaddr(raw);
+  WEFT_ASSERT(::bind(fd.get(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
+  WEFT_ASSERT(::listen(fd.get(), 1024) == 0);
+  return fd;
+}
+
+void listen_anew(LoopbackMesh& mesh, const SocketAddress& address) {
+  pods::LoopSockets sockets;
+  sockets.outbound_v4 = shared_listener(address);
+  mesh.proxy->add_pod({"uid-client", "client", "default", "client", {}}, std::move(sockets));
+}
+
+// Connections that wait in a listener's queue while another takes its place.
+io::Task<void> replacing(LoopbackMesh& mesh, int count) {
+  io::Socket listener(*mesh.loop, bound_to(mesh.app));
+  const SocketAddress outbound{mesh.outbound.ip, 15101};
+  listen_anew(mesh, outbound);
+  sockaddr_storage raw{};
+  const auto length = outbound.to_sockaddr(raw);
+  std::vector<io::Socket> clients;
+  for (int i = 0; i < count; ++i) {
+    if (i == count / 2) listen_anew(mesh, outbound);
+    clients.emplace_back(*mesh.loop, tcp_socket());
+    ::connect(clients.back().get(), reinterpret_cast<sockaddr*>(&raw), length);
+  }
+  std::vector<io::Socket> served;
+  for (int i = 0; i < count; ++i) {
+    auto server = co_await accept_one(mesh, listener.get());
+    EXPECT_TRUE(server) << "connection " << i;
+    if (!server) break;
+    served.push_back(std::move(*server));
+  }
+  co_await io::sleep_for(*mesh.loop, 600ms);  // the replaced one is closed now
+  auto late = co_await dial(mesh, outbound);
+  EXPECT_TRUE(late.has_value());
+  auto server = co_await accept_one(mesh, listener.get());
+  EXPECT_TRUE(server.has_value());
+  co_await mesh.stop();
+}
+
+TEST_P(Loopback, AReplacedListenerServesWhatWaitsInItsQueue) {
+  io::run_until_done(*mesh->loop, replacing(*mesh, 40));
+}
+
+io::Task<void> stop_while_replacing(LoopbackMesh& mesh) {
+  const SocketAddress outbound{mesh.outbound.ip, 15101};
+  for (int i = 0; i < 3; ++i) listen_anew(mesh, outbound);
+  co_await io::sleep_for(*mesh.loop, 1ms);
+  co_await mesh.stop();
+}
+
+TEST_P(Loopback, StoppingWhileListenersAreReplacedLeavesNothing) {
+  io::run_until_done(*mesh->loop, stop_while_replacing(*mesh));
+}
+
 // A reset travels: client → server application, and the other way.
 io::Task<void> resets(LoopbackMesh& mesh, bool by_client) {
   io::Socket listener(*mesh.loop, bound_to(mesh.app));

@@ -19,8 +19,8 @@ Result<std::vector<Fd>> Broker::open(ConnectionId id, const zds::SocketRequest& 
   if (!buckets_.try_emplace(id, now).first->second.take(request.count, now)) {
     return fail(Code::kExhausted, "sockets are asked for faster than allowed");
   }
-  const Netns* netns = enroller_.netns_of(request.uid);
-  if (netns == nullptr) return fail(Code::kNotFound, "no such pod is in the mesh here");
+  const auto netns = enroller_.netns_of(request.uid);
+  if (!netns) return fail(Code::kNotFound, "no such pod is in the mesh here");
   auto sockets = open_connections(netns->fd->get(), request.count, request.v6, request.udp);
   if (!sockets) return sockets;
   for (const auto& socket : *sockets) {

@@ -4,8 +4,10 @@ namespace weft::agent {
 
 Result<void> capture_pod(Capture& kernel, const Netns& netns, const std::vector<IpAddress>& ips, bool dns, int listener_fd) {
   if (auto attached = kernel.attach_inbound(netns.fd->get()); !attached) return attached;
-  for (const auto& ip : ips) {
-    if (auto set = kernel.set_listener(ip, listener_fd); !set) return set;
+  if (listener_fd != kListenersStay) {
+    for (const auto& ip : ips) {
+      if (auto set = kernel.set_listener(ip, listener_fd); !set) return set;
+    }
   }
   for (const auto& ip : ips) {
     if (auto enrolled = kernel.enroll_ip(ip); !enrolled) return enrolled;

@@ -16,6 +16,7 @@ namespace weft::agent {
 struct CapturedPod {
   std::uint64_t cookie = 0;
   std::vector<IpAddress> ips;
+  bool dns = false;
 };
 
 class Capture {
@@ -36,6 +37,9 @@ class Capture {
   // For ztunnel's sockets: never captured.
   virtual Result<void> mark_owned(int socket_fd) = 0;
 
+  // Somebody holds the listener of `ip` open: a ztunnel, for the agent keeps none.
+  virtual Result<bool> has_listener(const IpAddress& ip) const = 0;
+
   // What an earlier agent left.
   virtual Result<std::vector<CapturedPod>> pods() const = 0;
   virtual Result<std::vector<IpAddress>> enrolled_ips() const = 0;
@@ -43,7 +47,8 @@ class Capture {
 };
 
 // The whole way in; `listener_fd` is one of the pod's 15006 listeners, `dns`: its DNS is captured too. Stops at the first failure: what was done stays, it is safe
-// (fail closed), and doing it again completes it.
+// (fail closed), and doing it again completes it. kListenersStay: the listeners in the map are right already.
+inline constexpr int kListenersStay = -1;
 Result<void> capture_pod(Capture& kernel, const Netns& netns, const std::vector<IpAddress>& ips, bool dns, int listener_fd);
 // The whole way out. Goes on after a failure and reports the first. `netns_inode` 0: there is no link to take off.
 Result<void> release_pod(Capture& kernel, std::uint64_t cookie, std::uint64_t netns_inode, const std::vector<IpAddress>& ips);

@@ -39,7 +39,9 @@ Result<std::vector<CapturedPod>> BpfCapture::pods() const {
   auto entries = datapath_.pods();
   if (!entries) return std::unexpected(entries.error());
   std::vector<CapturedPod> pods;
-  for (const auto& entry : *entries) pods.push_back({entry.netns_cookie, addresses_of(entry.pod)});
+  for (const auto& entry : *entries) {
+    pods.push_back({entry.netns_cookie, addresses_of(entry.pod), (entry.pod.flags & WEFT_POD_CAPTURE_DNS) != 0});
+  }
   return pods;
 }
 

@@ -20,6 +20,7 @@ class BpfCapture : public Capture {
   Result<void> remove_listener(const IpAddress& ip) override { return datapath_.remove_listener(ip); }
   Result<void> detach_inbound(std::uint64_t inode) override { return datapath_.detach_inbound(inode); }
   Result<void> mark_owned(int socket_fd) override { return datapath_.mark_owned(socket_fd); }
+  Result<bool> has_listener(const IpAddress& ip) const override { return datapath_.has_listener(ip); }
   Result<std::vector<CapturedPod>> pods() const override;
   Result<std::vector<IpAddress>> enrolled_ips() const override { return datapath_.enrolled_ips(); }
   Result<std::vector<std::uint64_t>> inbound_netns() const override { return datapath_.inbound_netns(); }

@@ -74,6 +74,7 @@ void Enroller::recognize(Entry& entry) {
   if (mine == leftovers_.end()) return;
   entry.in_kernel = true;
   entry.kernel_ips = mine->ips;
+  entry.kernel_dns = mine->dns;
   leftovers_.erase(mine);
 }
 
@@ -120,7 +121,7 @@ void Enroller::consider(Entry& entry) {
   }
   if (entry.holder == latest_ && entry.life.state() == State::kCaptured) return;
   if (clock_() < entry.next_try) return;
-  if (find_netns(entry)) offer(entry);
+  if (find_netns(entry)) offer(entry, latest_, false);
 }
 
 bool Enroller::find_netns(Entry& entry) {
@@ -137,27 +138,37 @@ bool Enroller::find_netns(Entry& entry) {
   return true;
 }
 
-void Enroller::offer(Entry& entry) {
+// With `refused_to_keep` from inside the answer: listeners go out before the word that all has been told.
+void Enroller::offer(Entry& entry, ConnectionId id, bool refused_to_keep) {
   const std::string uid = entry.pod.uid;
   const std::uint64_t number = next_offer_++;
-  const ConnectionId id = latest_;
   entry.offer = number;
-  entry.kept = false;
   entry.error.clear();
   if (entry.life.state() == State::kUnseen) change(entry, State::kOffered);
-  link_.request(
-      id, [this, uid, number, hello = hellos_.at(id)] { return make_offer(uid, number, hello); },
-      [this, uid, number, id](const Outcome& outcome) { answered(uid, number, id, outcome); });
+  auto make = [this, uid, number, hello = hellos_.at(id), refused_to_keep] { return make_offer(uid, number, hello, refused_to_keep); };
+  auto done = [this, uid, number, id](const Outcome& outcome) { answered(uid, number, id, outcome); };
+  refused_to_keep ? link_.request_next(id, std::move(make), std::move(done)) : link_.request(id, std::move(make), std::move(done));
 }
 
-Result<Outgoing> Enroller::make_offer(const std::string& uid, std::uint64_t offer, const zds::Hello& hello) {
+// What is in the kernel is what this offer would put there.
+bool Enroller::can_keep(const Entry& entry, const zds::Hello& hello) const {
+  if (!entry.in_kernel || entry.kernel_dns != hello.dns || !std::ranges::is_permutation(entry.kernel_ips, entry.pod.ips)) return false;
+  return std::ranges::all_of(entry.pod.ips, [this](const IpAddress& ip) { return kernel_.has_listener(ip).value_or(false); });
+}
+
+Result<Outgoing> Enroller::make_offer(const std::string& uid, std::uint64_t offer, const zds::Hello& hello, bool refused_to_keep) {
   const auto at = entries_.find(uid);
   if (at == entries_.end() || at->second.offer != offer) return fail(Code::kNotFound, "the pod is not wanted any more");
   Entry& entry = at->second;
+  entry.way = Way::kListeners;
+  if (!refused_to_keep && can_keep(entry, hello)) {
+    entry.way = Way::kKeep;
+    return Outgoing{zds::encode_keep(uid), {}};
+  }
   auto outgoing = open_offer(entry, hello);
   if (outgoing || !entry.in_kernel) return outgoing;
   // Captured, and no sockets to be had: ztunnel shall not drop what it has of this pod.
-  entry.kept = true;
+  entry.way = Way::kSpare;
   entry.error = describe(outgoing.error());
   return Outgoing{zds::encode_keep(uid), {}};
 }
@@ -187,9 +198,11 @@ void Enroller::answered(const std::string& uid, std::uint64_t offer, ConnectionI
   entry.offer = 0;
   switch (outcome.kind) {
     case Outcome::kDone:
-      if (entry.kept) return fall_back(entry, entry.error, true);
+      if (entry.way == Way::kSpare) return fall_back(entry, entry.error, true);
       return install(entry, id);
     case Outcome::kRefused:
+      if (entry.way == Way::kKeep) return this->offer(entry, id, true);
+      if (entry.way == Way::kSpare) return fall_back(entry, entry.error, true);
       ++counts_.refused_total;
       spdlog::warn("ztunnel refused a pod pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, outcome.text);
       return fall_back(entry, "ztunnel refused: " + outcome.text, true);
@@ -204,10 +217,12 @@ void Enroller::answered(const std::string& uid, std::uint64_t offer, ConnectionI
 
 void Enroller::install(Entry& entry, ConnectionId id) {
   const std::shared_ptr<const Fd> listener = std::move(entry.listener);
-  WEFT_ASSERT(listener != nullptr);
+  const bool kept = entry.way == Way::kKeep;
+  WEFT_ASSERT(kept || listener != nullptr);
   entry.in_kernel = true;
   entry.kernel_ips = entry.pod.ips;
-  auto captured = capture_pod(kernel_, entry.netns, entry.pod.ips, hellos_.at(id).dns, listener->get());
+  entry.kernel_dns = hellos_.at(id).dns;
+  auto captured = capture_pod(kernel_, entry.netns, entry.pod.ips, entry.kernel_dns, kept ? kListenersStay : listener->get());
   if (!captured) {
     ++counts_.failed_total;
     spdlog::error("a pod could not be captured pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, describe(captured.error()));
@@ -250,11 +265,12 @@ void Enroller::withdraw(Entry& entry) {
       ++counts_.released_total;
     } else {
       ++counts_.failed_total;
-      leftovers_.push_back({entry.netns.cookie, entry.kernel_ips});  // tried again by check()
+      leftovers_.push_back({entry.netns.cookie, entry.kernel_ips, entry.kernel_dns});  // tried again by check()
       spdlog::error("a pod could not be released pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, describe(released.error()));
     }
     entry.in_kernel = false;
   }
+  if (entry.netns.valid()) departed_[uid] = {entry.pod, entry.netns.cookie, clock_() + kFarewell};
   change(entry, State::kDraining);
   const auto connections = link_.connections();
   entry.farewells = connections.size();
@@ -285,6 +301,7 @@ void Enroller::tick() {
 // A pod whose sandbox was made anew has a new namespace under the old UID.
 void Enroller::check() {
   next_check_ = clock_() + kCheckEvery;
+  std::erase_if(departed_, [now = clock_()](const auto& item) { return item.second.until <= now; });
   std::vector<std::string> moved;
   for (auto& [uid, entry] : entries_) {
     if (!entry.wanted || !entry.netns.valid()) continue;
@@ -352,12 +369,17 @@ Clock::time_point Enroller::next_wakeup() const {
   return next;
 }
 
-const Netns* Enroller::netns_of(const std::string& uid) const {
+std::optional<Netns> Enroller::netns_of(const std::string& uid) const {
   const auto at = entries_.find(uid);
-  if (at == entries_.end() || !at->second.wanted || !at->second.netns.valid()) return nullptr;
-  const State state = at->second.life.state();
-  const bool known = at->second.in_kernel || state == State::kOffered || state == State::kCaptured;
-  return known ? &at->second.netns : nullptr;
+  if (at != entries_.end() && at->second.wanted && at->second.netns.valid()) {
+    const State state = at->second.life.state();
+    if (at->second.in_kernel || state == State::kOffered || state == State::kCaptured) return at->second.netns;
+  }
+  const auto gone = departed_.find(uid);
+  if (gone == departed_.end() || gone->second.until <= clock_()) return std::nullopt;
+  auto found = finder_.find(gone->second.pod);  // none is held: it may have ended meanwhile
+  if (!found || found->cookie != gone->second.cookie) return std::nullopt;
+  return *std::move(found);
 }
 
 std::vector<PodView> Enroller::pods() const {

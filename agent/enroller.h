@@ -5,7 +5,9 @@
 //  1. A pod is in the maps exactly while its `in_kernel` is set; only release() clears it, and only for pods nobody wants.
 //  2. ztunnel has a pod's sockets when `holder` is that connection. When the latest connection is another one, the pod is offered to it
 //     with new listeners, and stays captured meanwhile.
-//  3. No listener of a pod is held here but between the offer and its answer: without ztunnel, connections are refused.
+//  3. A captured pod whose listeners live is offered by a KeepWorkload first: a ztunnel that knows it goes on with its sockets, and no
+//     connection that waits in their queues is lost; one that does not know it refuses, and gets listeners at once.
+//  4. No listener of a pod is held here but between the offer and its answer: without ztunnel, connections are refused.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +47,9 @@ struct PodView {
 
 class Enroller {
  public:
+  // ztunnel takes HBONE streams for a pod that left this long (its pod_drain is 5 s).
+  static constexpr auto kFarewell = std::chrono::seconds(6);
+
   Enroller(Capture& kernel, NetnsFinder& finder, ZtunnelLink& link, OpenListeners open, std::function<Clock::time_point()> clock);
 
   // What an earlier agent left in the maps. Call once, before anything else.
@@ -58,8 +63,8 @@ class Enroller {
   void tick();
   Clock::time_point next_wakeup() const;
 
-  // The netns of an offered or captured pod; nullptr for any other.
-  const Netns* netns_of(const std::string& uid) const;
+  // The netns in which ztunnel may have sockets: of an offered or captured pod, and for kFarewell of one that left and still runs.
+  std::optional<Netns> netns_of(const std::string& uid) const;
   std::vector<PodView> pods() const;
   const std::vector<PlainPod>& plain_pods() const { return plain_; }
   const EnrollerCounts& counts() const { return counts_; }
@@ -68,6 +73,12 @@ class Enroller {
   bool settled(std::string* why = nullptr) const;
 
  private:
+  // What goes out as an offer.
+  enum class Way : std::uint8_t {
+    kListeners,  // AddWorkload
+    kKeep,       // KeepWorkload: ztunnel is thought to have them
+    kSpare,      // KeepWorkload: the sockets could not be opened, ztunnel shall not drop what it has
+  };
   struct Entry {
     DesiredPod pod;
     bool wanted = true;
@@ -75,22 +86,30 @@ class Enroller {
     Netns netns;
     bool in_kernel = false;
     std::vector<IpAddress> kernel_ips;  // what is in the maps
+    bool kernel_dns = false;
     ConnectionId holder = 0;            // has the pod's sockets
     std::uint64_t offer = 0;            // the offer that is under way, 0 for none
     std::shared_ptr<const Fd> listener; // of that offer
-    bool kept = false;                  // the offer became a KeepWorkload: its sockets could not be opened
+    Way way = Way::kListeners;          // of that offer
     std::size_t farewells = 0;          // DelWorkloads that are not answered yet
     Backoff backoff;
     Clock::time_point next_try{};
     std::string error;
   };
 
+  struct Departed {
+    DesiredPod pod;
+    std::uint64_t cookie = 0;
+    Clock::time_point until;
+  };
+
   Entry& add(const DesiredPod& pod);
   void consider(Entry& entry);
   bool find_netns(Entry& entry);
   void recognize(Entry& entry);
-  void offer(Entry& entry);
-  Result<Outgoing> make_offer(const std::string& uid, std::uint64_t offer, const zds::Hello& hello);
+  bool can_keep(const Entry& entry, const zds::Hello& hello) const;
+  void offer(Entry& entry, ConnectionId id, bool refused_to_keep);
+  Result<Outgoing> make_offer(const std::string& uid, std::uint64_t offer, const zds::Hello& hello, bool refused_to_keep);
   Result<Outgoing> open_offer(Entry& entry, const zds::Hello& hello);
   void answered(const std::string& uid, std::uint64_t offer, ConnectionId id, const Outcome& outcome);
   void install(Entry& entry, ConnectionId id);
@@ -113,6 +132,7 @@ class Enroller {
   std::map<std::string, Entry> entries_;  // by UID
   std::vector<PlainPod> plain_;
   std::map<std::string, DesiredPod> next_;  // wanted again while still draining
+  std::map<std::string, Departed> departed_;
   std::vector<CapturedPod> leftovers_;    // in the maps, of nobody here so far
   bool stray_links_ = false;              // an earlier agent's inbound links have not been looked through
   std::map<ConnectionId, zds::Hello> hellos_;

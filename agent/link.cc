@@ -157,6 +157,15 @@ void Link::request(ConnectionId id, Make make, Done done) {
   });
 }
 
+// Whoever calls Done sends what waits next.
+void Link::request_next(ConnectionId id, Make make, Done done) {
+  if (Connection* connection = find(id)) {
+    connection->waiting.push_front({std::move(make), std::move(done)});
+  } else {
+    request(id, std::move(make), std::move(done));
+  }
+}
+
 void Link::next_request(Connection& connection) {
   const ConnectionId id = connection.id;
   for (Connection* at = &connection; at != nullptr && !at->in_flight && !at->waiting.empty(); at = find(id)) {

@@ -1,9 +1,11 @@
 #include "agent/sockets.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <weft/abi.h>
 
 #include <array>
@@ -72,6 +74,14 @@ bool choose_by_cpu(int fd, std::uint32_t loops) {
   return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 
+// When a listener closes and others of its group live, what waits in its queue goes to them instead of being reset (Linux 5.14).
+// Where /proc/sys is read-only it stays off: nothing but replacing a living ztunnel's listeners needs it.
+void migrate_on_close() {
+  const Fd file(::open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC));
+  if (!file) return;
+  [[maybe_unused]] const auto written = ::write(file.get(), "1", 1);
+}
+
 Result<Fd> open_one(const Plan& plan) {
   sockaddr_storage storage{};
   const socklen_t length = plan.address.to_sockaddr(storage);
@@ -115,7 +125,10 @@ Result<std::vector<PodSocket>> open_listeners(int netns_fd, std::uint32_t loops,
   WEFT_ASSERT(loops >= 1);
   WEFT_ASSERT(loops <= kLoopsMost);
   Result<std::vector<PodSocket>> sockets;
-  auto entered = in_netns(netns_fd, [&] { sockets = open_all(plan_for(has_v6(), dns), loops); });
+  auto entered = in_netns(netns_fd, [&] {
+    migrate_on_close();
+    sockets = open_all(plan_for(has_v6(), dns), loops);
+  });
   if (!entered) return std::unexpected(entered.error());
   return sockets;
 }

@@ -178,6 +178,15 @@ Result<void> Datapath::remove_listener(const IpAddress& ip) {
   return map_remove(state_->maps().weft_listeners, key_of(ip));
 }
 
+Result<bool> Datapath::has_listener(const IpAddress& ip) const {
+  const auto key = key_of(ip);
+  std::uint64_t socket_cookie = 0;
+  if (bpf_map_lookup_elem(bpf_map__fd(state_->maps().weft_listeners), &key, &socket_cookie) == 0)
+    return true;
+  if (errno == ENOENT) return false;
+  return fail(Code::kSystem, "weft_listeners", errno);
+}
+
 Result<std::uint64_t> Datapath::attach_inbound(int netns_fd) {
   return attach_netns(state_->pin_dir, state_->skeleton->progs.inbound, netns_fd);
 }

@@ -94,6 +94,8 @@ class Datapath {
   // reference: when the socket closes everywhere the slot empties by itself.
   Result<void> set_listener(const IpAddress& ip, int listener_fd);
   Result<void> remove_listener(const IpAddress& ip);
+  // Some process holds the socket in the address's slot open.
+  Result<bool> has_listener(const IpAddress& ip) const;
 
   // Attaches the sk_lookup program to a netns (a descriptor of /proc/<pid>/ns/net) and pins the
   // link as netns_<inode>; returns the inode. Again is success. The link dies with the netns; its

@@ -152,6 +152,21 @@ TEST_P(Inbound, AReplacedListenerTakesOver) {
   EXPECT_TRUE(accept_from(next));
 }
 
+TEST_P(Inbound, TheSlotOfAListenerThatClosedIsEmpty) {
+  enrol_inbound();
+  const auto ip = *IpAddress::parse(pod_ip());
+  Fd next;
+  {
+    const InNetns here(pod_);
+    next = listen_at(at("::", 15106));
+  }
+  ASSERT_TRUE(datapath_->set_listener(ip, next.get()));
+  EXPECT_TRUE(datapath_->has_listener(ip).value());
+  next.reset();
+  EXPECT_FALSE(datapath_->has_listener(ip).value());
+  EXPECT_FALSE(datapath_->has_listener(*IpAddress::parse("10.9.9.9")).value());
+}
+
 TEST_P(Inbound, UdpIsUntouched) {
   enrol_inbound();
   Fd server;

@@ -176,7 +176,7 @@ void AgentLink::handle(Packet packet) {
   } else if (!packet.descriptors.empty()) {
     error = "descriptors with a message that has none";
   } else if (auto* keep = std::get_if<KeepPod>(&*message)) {
-    seen_.insert(keep->uid);
+    error = handle_keep(keep->uid);
   } else if (auto* gone = std::get_if<DeletePod>(&*message)) {
     handle_delete(gone->uid);
   } else {
@@ -208,6 +208,14 @@ std::string AgentLink::handle_add(AddPod add, std::vector<Fd> descriptors) {
                add.pod.name, add.pod.service_account);
   count_pods();
   if (on_pods_) on_pods_();
+  return "";
+}
+
+// A pod that is here goes on with the sockets it has. Of any other the agent is to send an AddWorkload.
+std::string AgentLink::handle_keep(const std::string& uid) {
+  if (!pods_.contains(uid)) return "unknown pod, nothing to keep";
+  seen_.insert(uid);
+  spdlog::debug("pod kept its sockets uid={}", uid);
   return "";
 }
 

@@ -249,12 +249,101 @@ TEST(Enroller, LeavesPodsOfAnEarlierAgentCapturedWithoutAGap) {
   world.want({World::pod("u1")});
   EXPECT_TRUE(world.kernel.log.empty());
   EXPECT_EQ(world.state("u1"), State::kCaptured);
-  EXPECT_NE(world.enroller.netns_of("u1"), nullptr) << "a running ztunnel goes on asking for sockets";
+  EXPECT_TRUE(world.enroller.netns_of("u1")) << "a running ztunnel goes on asking for sockets";
   world.hello(1);
   world.link.answer_all();
   EXPECT_EQ(std::ranges::count(world.kernel.log, "remove_pod"), 0);
   EXPECT_EQ(world.listeners_opened, 1);
   EXPECT_TRUE(world.enroller.settled());
+}
+
+// What an earlier agent left of pod u1 with a ztunnel that lives.
+struct Adopted : World {
+  explicit Adopted(bool listeners = true) {
+    const auto ip = *IpAddress::parse("10.0.0.7");
+    kernel.held_pods[1] = {ip};
+    kernel.held_ips = {ip};
+    if (listeners) kernel.held_listeners = {ip};
+    kernel.held_links = {1001};
+    places.put("u1", 1);
+    EXPECT_TRUE(enroller.adopt());
+    want({pod("u1")});
+  }
+};
+
+TEST(Enroller, AsksALivingZtunnelToKeepWhatItHasAfterARestartOfTheAgent) {
+  Adopted world;
+  world.link.knowing = {1};
+  world.hello(1);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log, (Log{"keep", "attach_inbound", "enroll_ip", "set_pod", "sent"}));
+  EXPECT_EQ(world.listeners_opened, 0);
+  EXPECT_EQ(world.state("u1"), State::kCaptured);
+  EXPECT_TRUE(world.enroller.settled());
+  EXPECT_TRUE(world.enroller.netns_of("u1"));
+}
+
+TEST(Enroller, GivesListenersToAZtunnelThatDoesNotKnowThePodBeforeTheSnapshotEnds) {
+  Adopted world;
+  world.hello(1);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log, (Log{"keep", "add", "attach_inbound", "set_listener", "enroll_ip", "set_pod", "sent"}));
+  EXPECT_TRUE(world.enroller.settled());
+  EXPECT_EQ(world.enroller.counts().refused_total, 0u) << "that was a question, no offer";
+}
+
+TEST(Enroller, OffersListenersAtOnceWhereNobodyHoldsThem) {
+  Adopted world(false);
+  world.link.knowing = {1};
+  world.hello(1);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log.front(), "add");
+}
+
+TEST(Enroller, OffersListenersWhenTheCaptureOfDnsChanges) {
+  Adopted world;
+  world.link.knowing = {1};
+  world.hello(1, true);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log.front(), "add");
+  EXPECT_EQ(std::ranges::count(world.kernel.log, "set_pod+dns"), 1);
+}
+
+TEST(Enroller, KeepsListenersWhenOnlyTheLinkBroke) {
+  Captured world;
+  world.lose(1, false);
+  world.link.knowing.insert(2);
+  world.hello(2);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log.front(), "keep");
+  EXPECT_EQ(world.listeners_opened, 1);
+  EXPECT_TRUE(world.enroller.settled());
+}
+
+TEST(Enroller, AsksAgainWhenZtunnelDiesBeforeItAnsweredTheKeep) {
+  Adopted world;
+  world.link.knowing = {1};
+  world.hello(1);
+  world.lose(1);
+  world.hello(2);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log.front(), "add");
+  EXPECT_TRUE(world.enroller.settled());
+}
+
+TEST(Enroller, KnowsTheNamespaceOfAPodThatLeftForAMoment) {
+  Captured world;
+  world.want({});
+  world.link.answer_all();
+  EXPECT_EQ(world.state("u1"), State::kGone);
+  ASSERT_TRUE(world.enroller.netns_of("u1"));
+  world.places.put("u1", 2);
+  EXPECT_FALSE(world.enroller.netns_of("u1")) << "another namespace";
+  world.places.by_uid.clear();
+  EXPECT_FALSE(world.enroller.netns_of("u1")) << "it ended";
+  world.places.put("u1", 1);
+  world.now += Enroller::kFarewell;
+  EXPECT_FALSE(world.enroller.netns_of("u1"));
 }
 
 TEST(Enroller, WithdrawsWhatAnEarlierAgentCapturedAndNobodyWants) {

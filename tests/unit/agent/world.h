@@ -18,6 +18,7 @@ class RecordingKernel : public Capture {
   std::vector<std::string> log;
   std::set<std::string> refuse;  // the names of steps that fail
   std::map<std::uint64_t, std::vector<IpAddress>> held_pods;
+  std::set<std::uint64_t> held_dns;
   std::set<IpAddress> held_ips;
   std::set<std::uint64_t> held_links;
   std::set<IpAddress> held_listeners;
@@ -36,6 +37,7 @@ class RecordingKernel : public Capture {
   Result<void> set_pod(std::uint64_t cookie, const std::vector<IpAddress>& ips, bool dns) override {
     auto done = step(dns ? "set_pod+dns" : "set_pod");
     if (done) held_pods[cookie] = ips;
+    if (done && dns) held_dns.insert(cookie);
     return done;
   }
   Result<void> remove_pod(std::uint64_t cookie) override {
@@ -55,10 +57,11 @@ class RecordingKernel : public Capture {
     held_links.erase(inode);
     return step("detach_inbound");
   }
+  Result<bool> has_listener(const IpAddress& ip) const override { return held_listeners.contains(ip); }
   Result<void> mark_owned(int) override { return refuse.contains("mark_owned") ? step("mark_owned") : Result<void>(); }
   Result<std::vector<CapturedPod>> pods() const override {
     std::vector<CapturedPod> pods;
-    for (const auto& [cookie, ips] : held_pods) pods.push_back({cookie, ips});
+    for (const auto& [cookie, ips] : held_pods) pods.push_back({cookie, ips, held_dns.contains(cookie)});
     return pods;
   }
   Result<std::vector<IpAddress>> enrolled_ips() const override { return std::vector<IpAddress>(held_ips.begin(), held_ips.end()); }
@@ -82,9 +85,12 @@ class HandLink : public ZtunnelLink {
   std::vector<std::string>* log = nullptr;  // "add", "del", "keep", "sent" go here when they are sent
   std::vector<ConnectionId> connected;
   std::deque<Asked> asked;
+  std::set<ConnectionId> knowing;  // connections of a ztunnel that has the pods: it is asked to keep them with success
 
   std::vector<ConnectionId> connections() const override { return connected; }
   void request(ConnectionId id, Make make, Done done) override { asked.push_back({id, std::move(make), std::move(done)}); }
+
+  void request_next(ConnectionId id, Make make, Done done) override { asked.push_front({id, std::move(make), std::move(done)}); }
 
   // Sends the first request and gives ztunnel's answer; false when there is none.
   bool answer(const Outcome& outcome = {}) {
@@ -96,8 +102,11 @@ class HandLink : public ZtunnelLink {
       first.done({Outcome::kNotMade, describe(made.error())});
       return true;
     }
-    if (log != nullptr) log->push_back(name_of(made->frame));
-    first.done(outcome);
+    const std::string name = name_of(made->frame);
+    if (log != nullptr) log->push_back(name);
+    if (name == "add" && outcome.kind == Outcome::kDone) knowing.insert(first.id);
+    const bool unknown = name == "keep" && !knowing.contains(first.id);
+    first.done(unknown ? Outcome{Outcome::kRefused, "unknown pod"} : outcome);
     return true;
   }
   void answer_all() {
@@ -174,7 +183,9 @@ struct World {
     link.connected.push_back(id);
     enroller.on_hello(id, {.loops = 2, .dns = dns});
   }
-  void lose(ConnectionId id) {
+  // ztunnel dies, and its listeners with it; or only the link breaks.
+  void lose(ConnectionId id, bool dies = true) {
+    if (dies) kernel.held_listeners.clear();
     std::erase(link.connected, id);
     enroller.on_gone(id);
     link.lose(id);

@@ -207,7 +207,10 @@ class Reconcile : public AgentLinkTest {
     agent_.listen();
     co_await accepted();
     co_await acked(add_of("a"), 4);  // with fresh listeners
-    co_await acked(keep_of("b"));    // its netns is lost, but it lives
+    const auto kept = co_await acked(keep_of("b"));  // it goes on with its sockets
+    EXPECT_EQ(kept, "");
+    const auto unknown = co_await acked(keep_of("d"));
+    EXPECT_NE(unknown, "") << "the agent is to send its sockets";
     EXPECT_TRUE(listener_.deleted.empty()) << "not before the snapshot is whole";
     co_await acked(sent());
   }

@@ -27,13 +27,16 @@ struct Line {
   std::function<int()> command;
 };
 
+// WEFT_SANDBOX is looked at once, after the line is read (`finish`): as an option's envname it
+// would beat the same flag given one command further left.
 void add_name(CLI::App* app, Line& line, const char* flags) {
-  app->add_option(flags, line.context.sandbox, "Which sandbox (default: the one that is up)")
-      ->envname("WEFT_SANDBOX");
+  app->add_option(flags, line.context.sandbox,
+                  "Which sandbox (default: WEFT_SANDBOX, else the one that is up)");
 }
 
 void add_output(CLI::App* app, Line& line) {
-  app->add_option("-o,--output", line.context.output, "json, yaml, wide, name or jsonpath=…");
+  app->add_option("-o,--output", line.context.output,
+                  "json; of get also yaml, wide, name, jsonpath=…");
 }
 
 CLI::App* add(CLI::App* parent, Line& line, const char* name, const char* help,
@@ -178,6 +181,18 @@ void add_sandbox(CLI::App* app, Line& line) {
   for (auto* command : sandbox->get_subcommands({})) add_name(command, line, "--name,--sandbox");
 }
 
+// What the whole line means, once it is read. False: said what is wrong with it.
+bool finish(Line& line, bool get) {
+  const char* named = std::getenv("WEFT_SANDBOX");
+  if (line.context.sandbox.empty() && named != nullptr) line.context.sandbox = named;
+  const auto& output = line.context.output;
+  if (output.empty() || output == "json" || output == "wide") return true;
+  if (get && (output == "yaml" || output == "name" || output.starts_with("jsonpath="))) return true;
+  std::fprintf(stderr, "-o %s: no such format here; write %s\n", output.c_str(),
+               get ? "json, yaml, wide, name or jsonpath={…}" : "json");
+  return false;
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -189,8 +204,8 @@ int run(int argc, char** argv) {
   auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?",
                         [&line] { return check(line.context, line.pre); });
   check_app->add_flag("--pre", line.pre, "Only what must be there before");
-  add(&app, line, "status", "Who is enrolled, since when, why not",
-      [&line] { return status(line.context); });
+  auto* status_app = add(&app, line, "status", "Who is enrolled, since when, why not",
+                         [&line] { return status(line.context); });
   auto* ca_app = add(&app, line, "ca", "The roots that the mesh trusts",
                      [&line] { return ca(line.context, false); });
   add(ca_app, line, "status", "Which roots there are", [&line] { return ca(line.context, false); });
@@ -198,10 +213,12 @@ int run(int argc, char** argv) {
       [&line] { return ca(line.context, true); });
   auto* version_app = add(&app, line, "version", "Versions of client and server",
                           [&line] { return version(line.context); });
+  for (auto* command : ca_app->get_subcommands({})) add_name(command, line, "--sandbox");
   auto* completion_app = app.add_subcommand("completion", "Shell completion: bash or zsh");
   completion_app->add_option("shell", line.shell)->required();
   completion_app->callback([&line] { line.command = [&line] { return completion(line.shell); }; });
-  for (auto* command : {check_app, version_app}) add_name(command, line, "--sandbox");
+  for (auto* command : {check_app, status_app, ca_app, version_app})
+    add_name(command, line, "--sandbox");
   add_sandbox(&app, line);
   try {
     app.parse(argc, argv);
@@ -216,6 +233,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
+  const bool get =
+      app.got_subcommand("sandbox") && app.get_subcommand("sandbox")->got_subcommand("get");
+  if (!finish(line, get)) return kUsage;
   return line.command ? line.command() : kUsage;
 }
 

@@ -113,7 +113,7 @@ std::vector<Key> Api::find_many(const Json& request, const std::string& kind) co
 Parsed<Key> Api::find_one(const Json& request) const {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
-  const Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "",
+  Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "",
                 str(request, {"name"})};
   if (parts_.store.find(key) == nullptr) return problem(not_found(*kind, key.name));
   return key;

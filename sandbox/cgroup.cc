@@ -30,7 +30,7 @@ Parsed<std::string> cgroup2_mount() {
   while (const mntent* entry = getmntent(mounts.get())) {
     if (std::strcmp(entry->mnt_type, "cgroup2") == 0) return std::string(entry->mnt_dir);
   }
-  const std::string own = "/run/weft/cgroup2";
+  std::string own = "/run/weft/cgroup2";
   if (auto made = make_directories(own); !made) return problem(made.error().text);
   if (unshare(CLONE_NEWNS) != 0 || mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
       mount("cgroup2", own.c_str(), "cgroup2", 0, nullptr) != 0) {

@@ -92,6 +92,8 @@ Result<Fd> open_one(const Plan& plan) {
     return fail(Code::kSystem, "IPV6_V6ONLY", errno);
   }
   if (!set_int(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1)) return fail(Code::kSystem, "SO_REUSEPORT", errno);
+  // Connections that ztunnel accepted are of its user, and outlive it in FIN_WAIT2; without this they forbid the port to us.
+  if (!plan.udp && !set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) return fail(Code::kSystem, "SO_REUSEADDR", errno);
   if (!plan.udp && !set_keepalive(fd.get())) return fail(Code::kSystem, "keepalive", errno);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
     return fail(Code::kSystem, "bind of a mesh port in the pod", errno);

@@ -48,8 +48,9 @@ io::Task<> linger(io::Loop& loop, int fd) {
 }
 
 io::Task<Result<std::shared_ptr<TunnelCore>>> establish(io::Scope& scope, io::Loop& loop, Fd fd, tls::Engine engine, Session::Role role,
-                                                        Deadline deadline, std::string* detail) {
-  Handshake hands{loop, std::move(engine), {}, {}};
+                                                        io::Buffer early, Deadline deadline, std::string* detail) {
+  Handshake hands{loop, std::move(engine), {}, std::move(early)};
+  hands.engine.feed(hands.received.bytes());
   auto shaken = co_await shake(hands, fd.get(), deadline);
   if (!shaken) {
     if (detail != nullptr) *detail = hands.engine.detail().empty() ? describe(shaken.error()) : hands.engine.detail();
@@ -87,7 +88,7 @@ io::Task<Result<std::shared_ptr<ClientTunnel>>> ClientTunnel::dial(io::Scope& sc
     loop.close(std::move(socket));
     co_return std::unexpected(engine.error());
   }
-  auto core = co_await establish(scope, loop, std::move(socket), *std::move(engine), Session::Role::kClient, deadline, detail);
+  auto core = co_await establish(scope, loop, std::move(socket), *std::move(engine), Session::Role::kClient, {}, deadline, detail);
   if (!core) co_return std::unexpected(core.error());
   co_return std::shared_ptr<ClientTunnel>(new ClientTunnel(*std::move(core)));
 }
@@ -131,12 +132,21 @@ ServerTunnel::~ServerTunnel() { core_->drop_handle(); }
 io::Task<Result<std::shared_ptr<ServerTunnel>>> ServerTunnel::accept(io::Scope& scope, io::Loop& loop, Fd socket,
                                                                      tls::CredentialsPtr credentials, Deadline deadline,
                                                                      std::string* detail) {
+  // The engine holds tens of kilobytes: nobody gets one by connecting and saying nothing.
+  auto hello = co_await io::recv_buffer(loop, socket.get(), deadline);
+  if (!hello || hello->empty()) {
+    loop.close(std::move(socket));
+    if (detail != nullptr) *detail = hello ? "peer closed during the tls handshake" : "peer said nothing";
+    if (!hello) co_return std::unexpected(Error{hello.error().code, hello.error().os, "tls handshake"});
+    co_return fail(Code::kClosed, "peer closed during the tls handshake");
+  }
   auto engine = tls::Engine::server(std::move(credentials));
   if (!engine) {
     loop.close(std::move(socket));
     co_return std::unexpected(engine.error());
   }
-  auto core = co_await establish(scope, loop, std::move(socket), *std::move(engine), Session::Role::kServer, deadline, detail);
+  auto core = co_await establish(scope, loop, std::move(socket), *std::move(engine), Session::Role::kServer, *std::move(hello), deadline,
+                                 detail);
   if (!core) co_return std::unexpected(core.error());
   co_return std::shared_ptr<ServerTunnel>(new ServerTunnel(*std::move(core)));
 }

@@ -37,6 +37,7 @@ struct ProxyConfig {
 
   // Maxima. Beyond each: stop accepting, or refuse the newest.
   std::size_t connections_max = 32768;   // per loop
+  std::size_t handshakes_max = 256;      // unproven HBONE peers, per source address, pod and loop
   std::uint32_t pool_streams_max = 100;  // per tunnel; the peer's SETTINGS may say less
   std::size_t pool_waiters_max = 4096;   // connections waiting for one key's dial
   std::size_t dns_in_flight_max = 512;   // per pod and loop

@@ -16,6 +16,8 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
   {
     std::string detail;
     auto shaken = co_await shake_hands(std::move(socket), live, *peer, detail);
+    const auto unproven = shaking_.find(peer->client.ip);
+    if (unproven != shaking_.end() && --unproven->second == 0) shaking_.erase(unproven);
     if (!shaken) {
       ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
                               Direction::kInbound, loop.now());
@@ -53,6 +55,10 @@ io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, 
   if (!local) co_return std::unexpected(local.error());
   peer.client = *client;
   peer.local = *local;
+  if (++shaking_[peer.client.ip] > context.config.handshakes_max) {
+    detail = "too many handshakes from this address at once";
+    co_return fail(Code::kExhausted, "tls handshake");
+  }
   auto self = co_await pod_.wait_for_self();
   if (!self) co_return std::unexpected(self.error());
   auto credentials = context.certificates.peek((*self)->identity());

@@ -4,6 +4,7 @@
 // relay. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 
@@ -41,6 +42,7 @@ class InboundHbone final : public Server {
 
   PodContext& pod_;
   std::set<std::shared_ptr<hbone::ServerTunnel>> tunnels_;
+  std::map<IpAddress, std::size_t> shaking_;  // accepted and not proven yet, by source
   bool draining_ = false;
 };
 

@@ -88,6 +88,34 @@ TEST(FailureSim, NobodyKnowsTheOriginalDestination) {
   io::run_until_done(mesh.loop, fails(mesh, {1s, "CONNECT", "15001"}));
 }
 
+io::Task<void> says_nothing(SimMesh& mesh) {
+  Echo echo(mesh);
+  std::vector<io::Socket> silent;
+  for (int i = 0; i < 6; ++i) {
+    silent.emplace_back(mesh.loop, mesh.loop.socket());
+    auto connected =
+        co_await io::connect(mesh.loop, silent.back().get(), mesh.hbone, mesh.loop.in(1s));
+    EXPECT_TRUE(connected.has_value());
+  }
+  co_await io::sleep_for(mesh.loop, 100ms);
+  EXPECT_EQ(mesh.b.log.bad.size(), 2u) << "the newest are refused at once";
+  for (const auto& line : mesh.b.log.bad)
+    EXPECT_NE(line.find("too many handshakes"), std::string::npos) << line;
+  co_await io::sleep_for(mesh.loop, mesh.b.config.tls_timeout);
+  EXPECT_EQ(mesh.b.log.bad.size(), 6u) << "and the silent ones are given up in time";
+  auto out = co_await talk(mesh, 100);
+  EXPECT_TRUE(out.read && *out.read == 100) << "then there is room again";
+  silent.clear();
+  co_await mesh.stop();
+  co_await echo.stop();
+}
+
+TEST(FailureSim, SilentPeersOfOneAddressAreLimitedAndGivenUp) {
+  SimMesh mesh({.seed = 30});
+  mesh.b.config.handshakes_max = 4;
+  io::run_until_done(mesh.loop, says_nothing(mesh));
+}
+
 io::Spawned listen_later(io::Scope&, SimMesh& mesh) {
   co_await io::sleep_for(mesh.loop, 200ms);
   mesh.listen_inbound();

@@ -26,8 +26,12 @@ struct Hub {
   std::vector<std::shared_ptr<Stream>> open_streams() const;
 };
 
-// The caller, or the status to refuse with.
+// The caller, or the status to refuse with. The second form is for who has no context yet.
+using ClientMetadata = std::multimap<grpc::string_ref, grpc::string_ref>;
 std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context,
+                                                    const Services& services);
+std::variant<ca::Caller, grpc::Status> authenticate(const ClientMetadata& metadata,
+                                                    const grpc::AuthContext* peer,
                                                     const Services& services);
 
 // The services; each keeps a reference to the hub.

@@ -81,23 +81,48 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
   Hub& hub_;
 };
 
-std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options) {
+// Turns callers away at their headers: gRPC would read a stranger's whole message first.
+class Doorman final : public grpc::AuthMetadataProcessor {
+ public:
+  explicit Doorman(const Services& services) : services_(services) {}
+  bool IsBlocking() const override { return false; }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* peer, OutputMetadata*,
+                       OutputMetadata*) override {
+    const auto caller = authenticate(metadata, peer, services_);
+    const auto* refused = std::get_if<grpc::Status>(&caller);
+    return refused == nullptr ? grpc::Status::OK : *refused;
+  }
+
+ private:
+  const Services services_;
+};
+
+std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options,
+                                                         const Services& services) {
   auto files = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
       options.serving_key_path, options.serving_chain_path, options.roots_path, 1);
   grpc::experimental::TlsServerCredentialsOptions tls(files);
   tls.watch_identity_key_cert_pairs();
   tls.watch_root_certs();
   tls.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
-  return grpc::experimental::TlsServerCredentials(tls);
+  auto credentials = grpc::experimental::TlsServerCredentials(tls);
+  credentials->SetAuthMetadataProcessor(std::make_shared<Doorman>(services));
+  return credentials;
 }
 
 }  // namespace
 
 std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerContext& context,
                                                     const Services& services) {
+  return authenticate(context.client_metadata(), context.auth_context().get(), services);
+}
+
+std::variant<ca::Caller, grpc::Status> authenticate(const ClientMetadata& metadata,
+                                                    const grpc::AuthContext* peer,
+                                                    const Services& services) {
   constexpr std::string_view kBearer = "Bearer ";
-  const auto header = context.client_metadata().find("authorization");
-  if (header != context.client_metadata().end()) {
+  const auto header = metadata.find("authorization");
+  if (header != metadata.end()) {
     const std::string_view value(header->second.data(), header->second.size());
     if (value.starts_with(kBearer) && services.tokens != nullptr) {
       if (auto caller =
@@ -109,7 +134,6 @@ std::variant<ca::Caller, grpc::Status> authenticate(const grpc::CallbackServerCo
       return grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "unknown or expired token");
     }
   }
-  const auto peer = context.auth_context();
   if (peer != nullptr && peer->IsPeerAuthenticated()) {
     if (auto identity =
             mesh::Identity::parse(one_property(*peer, GRPC_PEER_SPIFFE_ID_PROPERTY_NAME)))
@@ -154,7 +178,7 @@ Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   if (!options.tls_address.empty())
-    builder.AddListeningPort(options.tls_address, tls_credentials(options), &state->tls_port);
+    builder.AddListeningPort(options.tls_address, tls_credentials(options, services), &state->tls_port);
   if (!options.plaintext_address.empty()) {
     builder.AddListeningPort(options.plaintext_address, grpc::InsecureServerCredentials(),
                              &state->plaintext_port);

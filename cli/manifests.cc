@@ -7,6 +7,8 @@
 #include <iostream>
 #include <iterator>
 
+#include "controlplane/frontends/istio/authorization.h"
+#include "controlplane/frontends/istio/peer_authentication.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
 
@@ -68,6 +70,17 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
   }
   if (manifests.empty()) return problem("error: no objects passed to apply");
   return manifests;
+}
+
+Parsed<void> judge(const source::Object& object) {
+  if (object.key().kind == "AuthorizationPolicy.security.istio.io") {
+    const auto policy = controlplane::istio::decode_authorization_policy(object, false);
+    if (!policy) return problem(policy.error().text);
+  } else if (object.key().kind == "PeerAuthentication.security.istio.io") {
+    const auto policy = controlplane::istio::decode_peer_authentication(object);
+    if (!policy) return problem(policy.error().text);
+  }
+  return {};
 }
 
 }  // namespace weft::cli

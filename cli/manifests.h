@@ -20,4 +20,8 @@ struct Manifest {
 Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& paths,
                                              const std::string& default_namespace);
 
+// What the control plane would refuse about a mesh object, with file, line, field and value: the
+// sandbox's stand-in for an admission webhook. Pure.
+Parsed<void> judge(const source::Object& object);
+
 }  // namespace weft::cli

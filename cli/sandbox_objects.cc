@@ -50,11 +50,16 @@ int sandbox_apply(const Context& context, const ObjectArguments& arguments) {
   const auto manifests = read_manifests(arguments.files, arguments.ns);
   if (!manifests) return fail_with(manifests.error());
   Json objects = Json::array();
-  for (const auto& manifest : *manifests)
+  int code = kOk;
+  for (const auto& manifest : *manifests) {
+    if (const auto good = judge(*manifest.object); !good) {
+      code = fail_with(good.error());
+      continue;
+    }
     objects.push_back({{"body", manifest.body}, {"origin", manifest.object->origin}});
+  }
   const auto answer = ask(context, {{"cmd", "apply"}, {"objects", objects}});
   if (!answer) return fail_with(answer.error());
-  int code = kOk;
   for (const auto& result : (*answer)["results"]) {
     if (result.contains("error"))
       code = fail_with(str(result, {"error"}));

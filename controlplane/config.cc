@@ -9,6 +9,8 @@ namespace {
 
 std::optional<Problem> check(Config& config, const std::string& source, const std::string& ttl) {
   constexpr std::string_view kFiles = "files:";
+  // Not CLI11's required(): that would speak before an unknown flag is named.
+  if (source.empty()) return Problem{"--source is required"};
   if (!source.starts_with(kFiles) || source.size() == kFiles.size())
     return Problem{"--source: must be files:DIR, got " + source};
   config.source_dir = source.substr(kFiles.size());
@@ -75,7 +77,7 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   CLI::App app("Weft's control plane: manifests in, xDS and certificates out.",
                "weft-controlplane");
   app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
-  app.add_option("--source", source, "Where the objects are: files:DIR")->required();
+  app.add_option("--source", source, "Where the objects are: files:DIR; needed");
   app.add_option("--tls", config.tls_address, "Where xDS and the CA are served with TLS")
       ->capture_default_str();
   app.add_option("--tls-ip", config.tls_ips,

@@ -18,7 +18,7 @@ ARROWS = {
     "ztunnel": {"mesh", "base", "bpf", "weft", "envoy", "google"},
     "controlplane": {"source", "mesh", "base", "weft", "envoy", "google"},
     "sandbox": {"source", "mesh", "base", "bpf", "weft"},
-    "cli": {"source", "mesh", "base", "bpf", "sandbox", "weft"},
+    "cli": {"source", "mesh", "base", "bpf", "sandbox", "controlplane", "weft"},
 }
 # Inside ztunnel: io → tls → hbone → proxy; fed by state, pods, ca, xds; app sees all.
 ZTUNNEL = {

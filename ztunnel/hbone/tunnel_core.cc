@@ -58,7 +58,15 @@ struct TunnelRun {
       auto sent = co_await io::send_all(loop, core->fd_.get(), core->flying_.bytes(), deadline);
       core->flying_.clear();
       if (!sent) core->fail({Code::kClosed, ECONNRESET, "tunnel broke"}, describe(sent.error()));
-      if (over) core->fail({Code::kClosed, 0, "tunnel ended"}, core->session_.trouble());
+      if (!over) continue;
+      // A close() while the peer still sends (credit, PINGs) would be a RST, and that may overtake the last bytes of our streams.
+      loop.shutdown_write(core->fd_.get());
+      while (!core->ended_ && !deadline.passed(loop.now())) {
+        core->wake_.clear();
+        auto woken = co_await core->wake_.wait(deadline);
+        (void)woken;
+      }
+      core->fail({Code::kClosed, 0, "tunnel ended"}, core->session_.trouble());
     }
     core->coroutine_ended();
   }

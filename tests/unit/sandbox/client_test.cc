@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 struct Server {
   Loop loop;
-  std::string path = testing::TempDir() + "weft-client-test.sock";
+  std::string path = testing::TempDir() + "weft-client-test-" + std::to_string(getpid()) + ".sock";
   std::thread thread;
 
   explicit Server(std::function<std::string(const std::string&)> answer) {

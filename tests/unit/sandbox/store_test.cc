@@ -54,7 +54,7 @@ TEST(Store, TheTwoGatewaysAreTwoObjects) {
 
 TEST(Store, FilesComeAndGoWithTheirObjects) {
   if (geteuid() != 0) GTEST_SKIP() << "the files get another group";
-  const auto directory = testing::TempDir() + "weft-store-test";
+  const auto directory = testing::TempDir() + "weft-store-test-" + std::to_string(getpid());
   std::filesystem::create_directories(directory);
   Store store(directory);
   ASSERT_TRUE(store.put(config_map("a", "x")).has_value());

@@ -47,8 +47,10 @@ def test_both_ends_count_connections_and_bytes_exactly(world):
 
 
 def test_series_carry_istios_labels_in_order_and_both_principals(world):
+    vip = world.get("service", "server", "count")["spec"]["clusterIP"]
+    world.exec("count", "client", *python_app("client", "short", vip, 7000, 3))
     text = world.node_exec("node1", "curl", "-sf", f"http://{weft.node_ip('node1')}:15020/metrics").stdout
-    line = next(l for l in text.splitlines() if l.startswith("istio_tcp_connections_opened_total{") and 'destination_workload="server"' in l)
+    line = next(l for l in text.splitlines() if l.startswith("istio_tcp_connections_opened_total{") and 'destination_service="server.count.svc' in l)
     names = re.findall(r'(\w+)="', line)
     assert names[:len(LABELS)] == LABELS
     assert 'source_principal="spiffe://cluster.local/ns/count/sa/default"' in line

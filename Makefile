@@ -9,7 +9,7 @@ help:
 	@echo 'make test      everything CI runs; the last line is "N passed, N failed" (ONLY=unit,netns picks stages; K=word picks tests)'
 	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors)'
 	@echo 'make deps      install the Debian packages and fetch the pinned proto package'
-	@echo 'make bench     measure against no mesh, JSON and a table   make test-soak   the long forms of the fault tests'
+	@echo 'make test-soak the long forms of the fault tests'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
 	@echo 'make clean     remove build/'
 
@@ -28,9 +28,6 @@ test: build
 test-soak: build
 	@tests/run.py --preset $(PRESET) --only soak
 
-bench: build
-	@tests/bench/run.py --bin $(BIN)
-
 fmt:
 	@git ls-files '*.cc' '*.h' '*.c' | xargs clang-format-19 -i
 
@@ -41,4 +38,4 @@ tidy: build
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo test test-soak bench fmt tidy clean
+.PHONY: help deps build demo test test-soak fmt tidy clean

@@ -7,8 +7,7 @@
 #include <iostream>
 #include <iterator>
 
-#include "controlplane/frontends/istio/authorization.h"
-#include "controlplane/frontends/istio/peer_authentication.h"
+#include "controlplane/frontends/admit.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
 
@@ -73,13 +72,7 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
 }
 
 Parsed<void> judge(const source::Object& object) {
-  if (object.key().kind == "AuthorizationPolicy.security.istio.io") {
-    const auto policy = controlplane::istio::decode_authorization_policy(object, false);
-    if (!policy) return problem(policy.error().text);
-  } else if (object.key().kind == "PeerAuthentication.security.istio.io") {
-    const auto policy = controlplane::istio::decode_peer_authentication(object);
-    if (!policy) return problem(policy.error().text);
-  }
+  if (const auto refused = controlplane::admit_mesh(object)) return problem(refused->text);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "controlplane/frontends/admit.h"
 #include "controlplane/frontends/istio/authorization.h"
 #include "controlplane/frontends/istio/peer_authentication.h"
 #include "controlplane/translate/by_name.h"
@@ -13,8 +14,6 @@
 
 namespace weft::controlplane::translate {
 namespace {
-
-constexpr std::string_view kSecurity = "security.istio.io";
 
 // Groups whose objects a user expects to do something here.
 bool is_mesh_group(const std::string& group) {
@@ -191,15 +190,8 @@ std::size_t World::problems() const {
 }
 
 std::optional<Problem> admit(const source::Object& object) {
-  if (object.group() == kSecurity && object.kind == "AuthorizationPolicy") {
-    const auto decoded = istio::decode_authorization_policy(object, false);
-    return decoded ? std::nullopt : std::optional(decoded.error());
-  }
-  if (object.group() == kSecurity && object.kind == "PeerAuthentication") {
-    const auto decoded = istio::decode_peer_authentication(object);
-    return decoded ? std::nullopt : std::optional(decoded.error());
-  }
-  return source::admit_core(object);
+  auto refused = admit_mesh(object);
+  return refused ? refused : source::admit_core(object);
 }
 
 }  // namespace weft::controlplane::translate

@@ -18,7 +18,12 @@ ARROWS = {
     "ztunnel": {"mesh", "base", "bpf", "weft", "envoy", "google"},
     "controlplane": {"source", "mesh", "base", "weft", "envoy", "google"},
     "sandbox": {"source", "mesh", "base", "bpf", "weft"},
-    "cli": {"source", "mesh", "base", "bpf", "sandbox", "controlplane", "weft"},
+    "cli": {"source", "mesh", "base", "bpf", "sandbox", "controlplane/frontends", "weft"},
+}
+# What may be included of a room that holds rooms: the front ends are pure and stand on the model alone.
+INNER = {
+    "controlplane/model": {"controlplane/model"},
+    "controlplane/frontends": {"controlplane/model", "controlplane/frontends"},
 }
 # Inside ztunnel: io → tls → hbone → proxy; fed by state, pods, ca, xds; app sees all.
 ZTUNNEL = {
@@ -34,7 +39,7 @@ ZTUNNEL = {
     "admin": {"io", "tls", "hbone", "state", "pods", "ca", "xds", "proxy"},
     "app": {"io", "tls", "hbone", "state", "pods", "rpc", "ca", "xds", "proxy", "admin"},
 }
-PURE = ("base/", "mesh/", "bpf/include/")
+PURE = ("base/", "mesh/", "bpf/include/", "controlplane/model/", "controlplane/frontends/")
 BANNED = [
     (r"\bstrcpy\(|\bstrcat\(|\bsprintf\(", "use std::string or fmt"),
     (r"(^|[^_\w.>])system\(\"", "use posix_spawn with an argument vector"),
@@ -62,8 +67,12 @@ def check_includes(path, text, say):
         target = parts[0]
         if target not in ARROWS and target not in ("weft", "envoy", "google"):
             continue
-        if target != room and target not in ARROWS.get(room, set()) and not (room == "bpf" and target == "weft"):
+        inner = "/".join(parts[:2])
+        if target != room and not {target, inner} & ARROWS.get(room, set()) and not (room == "bpf" and target == "weft"):
             say(number, f"{room} must not include {target}")
+        here = "/".join(path.split("/")[:2])
+        if room == target and here in INNER and inner not in INNER[here]:
+            say(number, f"{here} must not include {inner}")
         if room == target == "ztunnel" and len(parts) > 2 and path.count("/") > 1:
             here, there = path.split("/")[1], parts[1]
             if here != there and there not in ZTUNNEL.get(here, set()):
@@ -113,6 +122,8 @@ def self_test():
     bad = {
         "mesh/x.cc": ['#include "agent/app.h"', "auto t = Clock::now();"],
         "ztunnel/io/x.cc": ['#include "ztunnel/proxy/pool.h"', "if (co_await x) {", "f(co_await a, co_await b);"],
+        "cli/x.cc": ['#include "controlplane/ca/authority.h"'],
+        "controlplane/frontends/x.cc": ['#include "controlplane/translate/world.h"', "auto t = Clock::now();"],
         "agent/x.cc": ['#include "ztunnel/io/loop.h"', 'system("ls");'],
     }
     for path, lines in bad.items():

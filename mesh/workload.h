@@ -45,6 +45,7 @@ struct Port {
 
 struct Locality {
   std::string region, zone, subzone;
+  bool operator==(const Locality&) const = default;
 };
 
 struct ApplicationTunnel {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/model/authz.h"
 #include "mesh/labels.h"
 #include "mesh/policy.h"
 #include "source/object.h"
@@ -46,6 +47,7 @@ struct AuthzPolicy {
   // for AUDIT, which decides nothing.
   std::optional<mesh::Policy> l4;
   std::vector<std::string> l7_fields;  // field paths that only L7 can judge
+  std::vector<AuthzRule> rules;        // in full, for waypoints
   std::vector<Condition> conditions;
 };
 

@@ -173,6 +173,15 @@ void World::translate_policies(Changes& out) {
   sent_policies_ = std::move(now);
 }
 
+void World::served(const std::string&, const Progress&) {}
+
+void World::fetched(const std::string&, const Parsed<std::string>&) {}
+
+const ObjectStatus* World::status(const source::ObjectKey& key) const {
+  const auto found = statuses_.find(key);
+  return found == statuses_.end() ? nullptr : &found->second;
+}
+
 std::vector<ObjectStatus> World::statuses() const {
   std::vector<ObjectStatus> out;
   for (const auto& [key, status] : statuses_) out.push_back(status);

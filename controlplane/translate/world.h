@@ -10,6 +10,7 @@
 
 #include "controlplane/frontends/core/workloads.h"
 #include "controlplane/model/types.h"
+#include "controlplane/translate/outputs.h"
 #include "mesh/policy.h"
 #include "mesh/workload.h"
 #include "source/core.h"
@@ -30,6 +31,14 @@ struct Changes {
   std::vector<mesh::Policy> policies;
   std::vector<std::string> removed_workloads, removed_services,
       removed_policies;  // uid, "ns/hostname", "ns/name"
+  // For Envoys. Every plan that differs from what was given before; ids of those that are gone.
+  std::vector<model::Plan> plans;
+  std::vector<std::string> removed_plans;
+  // All that should run, when that changed.
+  std::optional<std::vector<DesiredGateway>> gateways;
+  // Every JWKS address that rules name, when that changed: World::fetched() answers.
+  std::optional<std::vector<std::string>> jwks_uris;
+  std::vector<source::ObjectKey> statuses;  // whose status is another now, removed ones included
 };
 
 // Where a pod runs, for the CA: who may ask for this identity.
@@ -38,20 +47,23 @@ struct Placement {
   std::string node, ns, service_account;
 };
 
-struct ObjectStatus {
-  source::ObjectKey key;
-  std::string origin;
-  std::vector<model::Condition> conditions;
-};
-
 class World {
  public:
   explicit World(Options options);
 
+  // The app pushes what it gets in this order: policies, workloads and services to ztunnel, plans to
+  // the feed; then served() of plans whose progress moved, and apply({}) again.
   Changes apply(const source::Batch& batch);
+  // What the Envoys of a plan have taken. REQUIRES: every plan of the last apply() was given to the
+  // feed before its progress was asked. Takes effect with the next apply().
+  void served(const std::string& plan_id, const Progress& progress);
+  // The key set behind an address, or why there is none: rules that need it then admit no token.
+  // Takes effect with the next apply().
+  void fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks);
 
-  // Of every object that is not a core kind.
+  // Of every object that is not a core kind, and of Services bound to a waypoint.
   std::vector<ObjectStatus> statuses() const;
+  const ObjectStatus* status(const source::ObjectKey& key) const;
   // Pods that changed in the last apply(): with a placement they may hold an identity, with an
   // empty node they may not.
   const std::vector<Placement>& placements() const { return placements_; }

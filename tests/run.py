@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Runs every stage of the test suite and adds the results up. The last line is `N passed, N failed`.
 
-Stages: tidy, unit, sim, bpf (gtest through ctest), netns (pytest against the sandbox), asan and tsan (unit and sim again under the
-sanitizers; asan is built with the fuzzer's preset, one build for both), fuzz (each target for FUZZ_SECONDS, 30 by default). `tsan` and `soak` run only when named. --only picks stages, -k picks tests.
+Stages: tidy, unit, sim, bpf (gtest through ctest), netns (pytest against the sandbox), netns-epoll (the same with io_uring forbidden to
+ztunnel), asan and tsan (unit and sim again under the sanitizers; asan is built with the fuzzer's preset, one build for both), fuzz (each
+target for FUZZ_SECONDS, 30 by default). `soak` runs only when named. --only picks stages, -k picks tests.
 """
 
 import argparse
@@ -11,14 +12,16 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-STAGES = ["tidy", "unit", "sim", "bpf", "netns", "asan", "fuzz"]
-NAMED = ["tsan", "soak"]  # run only when --only names them
+STAGES = ["tidy", "unit", "sim", "bpf", "netns", "netns-epoll", "asan", "fuzz", "tsan"]
+NAMED = ["soak"]  # run only when --only names them
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 STAGE_LIMIT_S = 2400
+PROGRESS_S = 20
 
 
 class Tally:
@@ -60,14 +63,31 @@ def run(argv, limit=STAGE_LIMIT_S, **kwargs):
 
 def ctest(tally, stage, preset, label, word):
     with tempfile.NamedTemporaryFile(suffix=".xml") as out:
-        argv = ["ctest", "--test-dir", f"build/{preset}", "-L", f"^({label})$", "--output-junit", out.name, "-Q",
+        argv = ["ctest", "--test-dir", f"build/{preset}", "-L", f"^({label})$", "--output-junit", out.name,
                 "-j", "1" if label == "bpf" else "2"]
         if word:
             argv += ["-R", word]
-        run(argv)
+        run_with_progress(argv, stage)
         before = len(tally.failures)
         tally.add_junit(out.name, stage)
         show_failures(out.name, len(tally.failures) - before)
+
+
+def run_with_progress(argv, stage):
+    """ctest's own line for every test is too much; one every PROGRESS_S says where it is."""
+    process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    timer = threading.Timer(STAGE_LIMIT_S, process.kill)
+    timer.start()
+    told = time.monotonic()
+    for line in process.stdout:
+        found = re.match(r"\s*(\d+/\d+) Test ", line)
+        if found and time.monotonic() - told > PROGRESS_S:
+            told = time.monotonic()
+            print(f"{stage}: {found.group(1)}", flush=True)
+    process.wait()
+    if not timer.is_alive():
+        print(f"stopped after {STAGE_LIMIT_S} s: {' '.join(argv)}", flush=True)
+    timer.cancel()
 
 
 def show_failures(path, count):
@@ -80,12 +100,12 @@ def show_failures(path, count):
         print(f"--- {case.get('name')}", *text[-25:], sep="\n", flush=True)
 
 
-def pytest(tally, stage, paths, word, preset):
+def pytest(tally, stage, paths, word, preset, **env):
     with tempfile.NamedTemporaryFile(suffix=".xml") as out:
         argv = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={out.name}", *paths]
         if word:
             argv += ["-k", word]
-        run(argv, env={**os.environ, "WEFT_BIN": f"{ROOT}/build/{preset}/bin", "PYTHONDONTWRITEBYTECODE": "1"})
+        run(argv, env={**os.environ, **env, "WEFT_BIN": f"{ROOT}/build/{preset}/bin", "PYTHONDONTWRITEBYTECODE": "1"})
         tally.add_junit(out.name, stage)
 
 
@@ -170,9 +190,10 @@ def main():
             ctest(tally, stage, args.preset, stage, args.word)
         elif stage == "netns":
             pytest(tally, stage, ["tests/netns"], args.word, args.preset)
+        elif stage == "netns-epoll":
+            pytest(tally, stage, ["tests/netns"], args.word, args.preset, WEFT_TEST_SET="denyIoUring=true")
         elif stage == "soak":
-            os.environ["WEFT_SOAK"] = "1"
-            pytest(tally, stage, ["tests/netns/test_faults.py"], args.word, args.preset)
+            pytest(tally, stage, ["tests/netns/test_faults.py"], args.word, args.preset, WEFT_SOAK="1")
         elif stage in ("asan", "tsan"):
             sanitizer(tally, stage, "fuzz" if stage == "asan" else stage, args.word)
         elif stage == "fuzz":

@@ -1,6 +1,9 @@
 """A8: the process that reads hostile bytes has no privileges; the one that has privileges has exactly three."""
 
+import os
+
 import pytest
+from conftest import SETTINGS
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_BPF = 12, 21, 39
 
@@ -33,3 +36,14 @@ def test_the_control_plane_has_none(mesh):
     [pid] = mesh.pids("weft-controlplane")
     s = status(pid)
     assert int(s["CapEff"], 16) == 0 and "0" not in s["Uid"].split(), s
+
+
+def test_ztunnel_waits_on_io_uring_unless_it_is_forbidden(mesh):
+    forbidden = "denyIoUring=true" in SETTINGS
+    [pid] = mesh.pids("weft-ztunnel", "node1")
+    rings = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.readlink(f"/proc/{pid}/fd/{fd}") == "anon_inode:[io_uring]"]
+    told = [line for line in mesh.logs("ztunnel", "node1").splitlines() if "no io_uring, using epoll" in line]
+    if forbidden:
+        assert not rings and told and all("Operation not permitted" in line for line in told), (rings, told)
+    else:
+        assert rings and not told, (rings, told)

@@ -197,7 +197,10 @@ int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* us
   }
   if (frame->hd.type == NGHTTP2_GOAWAY) {
     parts.goaway_sent = true;
-    if (frame->goaway.error_code != NGHTTP2_NO_ERROR) parts.trouble = nghttp2_http2_strerror(frame->goaway.error_code);
+    if (frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+      parts.trouble = nghttp2_http2_strerror(frame->goaway.error_code);
+      parts.trouble_detail = view(frame->goaway.opaque_data, frame->goaway.opaque_data_len);
+    }
   }
   return 0;
 }

@@ -169,5 +169,6 @@ std::uint32_t Session::peer_streams_max() const {
 
 bool Session::draining() const { return parts_->goaway_seen || parts_->goaway_sent; }
 const char* Session::trouble() const { return parts_->trouble; }
+const std::string& Session::trouble_detail() const { return parts_->trouble_detail; }
 
 }  // namespace weft::hbone

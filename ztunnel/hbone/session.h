@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/result.h"
 #include "ztunnel/hbone/head.h"
@@ -112,7 +113,8 @@ class Session {
 
   std::uint32_t peer_streams_max() const;  // kStreamsBeforeSettings until on_settings
   bool draining() const;                   // no new streams: GOAWAY either way
-  const char* trouble() const;             // why we sent a GOAWAY that is an error, or ""
+  const char* trouble() const;             // why we sent a GOAWAY that is an error, or ""; static text
+  const std::string& trouble_detail() const;  // nghttp2's sentence for it, for logs
 
   struct Parts;  // session_parts.h
 

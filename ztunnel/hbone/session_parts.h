@@ -3,6 +3,7 @@
 
 #include <nghttp2/nghttp2.h>
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct Session::Parts {
   bool goaway_sent = false;
   bool failed = false;  // nghttp2 gave up on this session
   const char* trouble = "";
+  std::string trouble_detail;
   std::size_t requests_open = 0;                       // client: until on_close
   std::vector<std::pair<StreamId, void*>> unsent;  // client: requests whose HEADERS nghttp2 still has
 };

@@ -164,7 +164,7 @@ class ServerTunnel {
   ServerTunnel& operator=(const ServerTunnel&) = delete;
 
   // The next CONNECT. A request whose method is not CONNECT was answered 400 already. One waiter.
-  // Errors: kClosed: the tunnel ended, or drained and its last stream is over.
+  // Errors: kClosed: the tunnel ended, or drained and its last stream is over; kMalformed: the peer broke the protocol, end_reason() says how.
   io::Task<Result<IncomingStream>> next_stream();
   // Graceful GOAWAY: no new streams, those in flight go on. Idempotent.
   void drain();

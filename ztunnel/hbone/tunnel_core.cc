@@ -66,7 +66,7 @@ struct TunnelRun {
         auto woken = co_await core->wake_.wait(deadline);
         (void)woken;
       }
-      core->fail({Code::kClosed, 0, "tunnel ended"}, core->session_.trouble());
+      core->fail({Code::kClosed, 0, "tunnel ended"}, {});
     }
     core->coroutine_ended();
   }
@@ -103,8 +103,13 @@ void TunnelCore::coroutine_ended() {
 void TunnelCore::fail(const Error& error, std::string reason) {
   if (ended_) return;
   ended_ = true;
-  error_ = error;
-  end_reason_ = reason.empty() ? error.where : std::move(reason);
+  if (*session_.trouble() == '\0') {
+    error_ = error;
+    end_reason_ = reason.empty() ? error.where : std::move(reason);
+  } else {  // a peer that broke the protocol may hang up before we do: what it broke is the reason
+    error_ = {Code::kMalformed, 0, session_.trouble()};
+    end_reason_ = session_.trouble_detail();
+  }
   queue_.clear();
   while (first_ != nullptr) {
     first_->break_both({Code::kClosed, ECONNRESET, error.where});

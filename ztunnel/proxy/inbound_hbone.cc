@@ -10,7 +10,6 @@
 namespace weft::proxy {
 
 io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
-  auto& loop = pod_.loop();
   Live live(pod_);
   auto peer = std::make_shared<Peer>();
   {
@@ -19,14 +18,9 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
     const auto unproven = shaking_.find(peer->client.ip);
     if (unproven != shaking_.end() && --unproven->second == 0) shaking_.erase(unproven);
     if (!shaken) {
-      ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
-                              Direction::kInbound, loop.now());
-      record.source = peer->client;
-      record.destination = peer->local;
-      record.destination_workload = pod_.self(*pod_.snapshot());
       const bool identity = shaken.error().code == Code::kIdentityMismatch;
-      record.finish_error(loop.now(), identity ? Outcome::kIdentity : Outcome::kTlsFailure,
-                          shaken.error(), detail);
+      record_broken(*peer, identity ? Outcome::kIdentity : Outcome::kTlsFailure, shaken.error(),
+                    detail);
       co_return;
     }
   }
@@ -35,7 +29,11 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
   if (draining_) tunnel->drain();
   for (;;) {
     auto incoming = co_await tunnel->next_stream();
-    if (!incoming) break;
+    if (!incoming) {
+      if (incoming.error().code == Code::kMalformed)
+        record_broken(*peer, Outcome::kH2Handshake, incoming.error(), tunnel->end_reason());
+      break;
+    }
     if (pod_.loop_context.connections >= pod_.config().connections_max) {
       pod_.loop_context.metrics.accept_pauses.add(1);
       incoming->refuse(hbone::kStatusServiceUnavailable);
@@ -44,6 +42,19 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
     handle_stream(scope, std::move(*incoming), peer);
   }
   tunnels_.erase(tunnel);
+}
+
+void InboundHbone::record_broken(const Peer& peer, Outcome outcome, const Error& error,
+                                 std::string_view detail) {
+  const auto now = pod_.loop().now();
+  ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
+                          Direction::kInbound, now);
+  record.source = peer.client;
+  record.destination = peer.local;
+  record.destination_workload = pod_.self(*pod_.snapshot());
+  record.source_identity = peer.identity;
+  record.mutual_tls = peer.identity != nullptr;
+  record.finish_error(now, outcome, error, detail);
 }
 
 io::Task<Result<void>> InboundHbone::shake_hands(io::Socket socket, Live& live, Peer& peer,

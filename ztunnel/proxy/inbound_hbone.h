@@ -11,6 +11,7 @@
 #include "ztunnel/hbone/tunnel.h"
 #include "ztunnel/proxy/inbound.h"
 #include "ztunnel/proxy/pod_context.h"
+#include "ztunnel/proxy/record.h"
 
 namespace weft::proxy {
 
@@ -33,6 +34,9 @@ class InboundHbone final : public Server {
   };
 
   io::Spawned handle(io::Scope& scope, io::Socket socket);
+  // A tunnel that did not come about, or that its peer broke: one line of its own.
+  void record_broken(const Peer& peer, Outcome outcome, const Error& error,
+                     std::string_view detail);
   io::Task<Result<void>> shake_hands(io::Socket socket, Live& live, Peer& peer,
                                      std::string& detail);
   io::Spawned handle_stream(io::Scope& scope, hbone::IncomingStream incoming,

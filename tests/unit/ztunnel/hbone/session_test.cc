@@ -424,6 +424,7 @@ TEST_F(SessionTest, ConnectionErrorIsAGoawayThatSaysWhy) {
   EXPECT_EQ(hex(server.take()).substr(6, 2), "07");
   EXPECT_TRUE(server.session.is_over());
   EXPECT_STREQ(server.session.trouble(), "PROTOCOL_ERROR");
+  EXPECT_EQ(server.session.trouble_detail(), "DATA: stream in idle");
 }
 
 TEST_F(SessionTest, DataFloodBeyondTheWindowIsAConnectionError) {

@@ -9,6 +9,7 @@ help:
 	@echo 'make test      everything CI runs; the last line is "N passed, N failed" (ONLY=unit,netns picks stages; K=word picks tests)'
 	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors)'
 	@echo 'make deps      install the Debian packages and fetch the pinned proto package'
+	@echo 'make bench     speed and memory against no mesh and the budgets, in a sandbox (QUICK=1 only shows that it works)'
 	@echo 'make test-soak the long forms of the fault tests'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
 	@echo 'make clean     remove build/'
@@ -28,6 +29,9 @@ test: build
 test-soak: build
 	@tests/run.py --preset $(PRESET) --only soak
 
+bench: build
+	@tests/bench/run.py --bin $(CURDIR)/$(BIN) --json $(CURDIR)/build/bench.json $(if $(QUICK),--quick)
+
 fmt:
 	@git ls-files '*.cc' '*.h' '*.c' | xargs clang-format-19 -i
 
@@ -38,4 +42,4 @@ tidy: build
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo test test-soak fmt tidy clean
+.PHONY: help deps build demo test test-soak bench fmt tidy clean

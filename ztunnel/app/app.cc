@@ -26,6 +26,7 @@
 #include "ztunnel/proxy/metrics.h"
 #include "ztunnel/state/store.h"
 #include "ztunnel/tls/credentials.h"
+#include "ztunnel/tls/engine.h"
 #include "ztunnel/xds/client.h"
 #include "ztunnel/xds/lookup.h"
 
@@ -133,6 +134,7 @@ Parsed<void> App::make_workers() {
   for (std::uint32_t i = 0; i < config_.threads; ++i) {
     auto loop = io::make_loop(kind);
     if (!loop) return problem("cannot make a loop: " + describe(loop.error()));
+    if (i == 0) spdlog::info("serving threads={} io={} tls=\"{}\"", config_.threads, (*loop)->name(), tls::library_version());
     const auto ask = [this, i](pods::SocketAsk asked) {
       main_->post([this, i, asked = std::move(asked)]() mutable {
         link_.ask(std::move(asked), [this, i](const pods::SocketAsk& ask, Result<std::vector<Fd>> sockets) {

@@ -1,5 +1,6 @@
 #include "ztunnel/tls/engine.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
@@ -41,6 +42,8 @@ void clear_errors() {
 }
 
 }  // namespace
+
+const char* library_version() { return OpenSSL_version(OPENSSL_VERSION); }
 
 struct Engine::State {
   CredentialsPtr credentials;

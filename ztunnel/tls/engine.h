@@ -25,6 +25,9 @@ namespace weft::tls {
 inline constexpr std::size_t kRecordPayload = 16384;
 inline constexpr std::size_t kRecordMax = kRecordPayload + 5 + 1 + 16;
 
+// The library below, as it names itself: "OpenSSL 3.0.22 …". Static text.
+const char* library_version();
+
 class Engine {
  public:
   static Result<Engine> client(CredentialsPtr credentials, std::vector<mesh::Identity> expected);

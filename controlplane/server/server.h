@@ -17,6 +17,16 @@
 #include "controlplane/xds/cache.h"
 #include "controlplane/xds/session.h"
 
+namespace weft::controlplane::ca {
+class EnvoyTokens;
+}
+namespace weft::controlplane::telemetry {
+class Collector;
+}
+namespace weft::controlplane::xds {
+class Fleet;
+}
+
 namespace weft::controlplane::server {
 
 // What happened since the start. Any thread (atomic).
@@ -31,6 +41,11 @@ struct Services {
   ca::Tokens* tokens;  // null: no bearer token is good, and plaintext callers are trusted
   ca::NodeAuthorizer& nodes;
   Counters& counters;
+  // For Envoys: null where there are none. A token of `envoy_tokens` opens streams of `fleet` for
+  // its plan id only, and lets access logs into `collector`.
+  xds::Fleet* fleet = nullptr;
+  const ca::EnvoyTokens* envoy_tokens = nullptr;
+  telemetry::Collector* collector = nullptr;
 };
 
 struct ServerOptions {

@@ -13,8 +13,8 @@ namespace weft::controlplane::translate {
 void World::translate_services(Changes& out) {
   for (const std::string& ns : dirty_service_namespaces_) {
     std::set<std::string> now;
-    for (const auto& [name, service] : in_namespace(services_, ns)) {
-      auto made = core::make_service(options_.naming, service);
+    for (const auto& [name, service] : in_namespace(facts_.services, ns)) {
+      auto made = core::make_service(facts_.options.naming, service);
       if (!made) continue;
       now.insert(made->key());
       out.services.push_back(std::move(*made));
@@ -28,7 +28,7 @@ void World::translate_services(Changes& out) {
 
 void World::translate_workloads(Changes& out) {
   for (const std::string& ns : dirty_namespaces_) {
-    for (const auto& [name, pod] : in_namespace(pods_, ns)) dirty_pods_.insert({ns, name});
+    for (const auto& [name, pod] : in_namespace(facts_.pods, ns)) dirty_pods_.insert({ns, name});
   }
   for (const auto& [ns, name] : dirty_pods_) dirty_namespaces_.insert(ns);
   auto pod = dirty_pods_.begin();  // ordered by namespace, as the set of namespaces is
@@ -42,24 +42,25 @@ void World::translate_workloads(Changes& out) {
 
 World::View World::view_of(const std::string& ns) const {
   View view;
-  const auto found = namespaces_.find(ns);
-  if (found != namespaces_.end()) view.ns = &found->second;
+  const auto found = facts_.namespaces.find(ns);
+  if (found != facts_.namespaces.end()) view.ns = &found->second;
   std::map<std::string, std::vector<const source::EndpointSlice*>> slices;
-  for (const auto& [name, slice] : in_namespace(slices_, ns))
+  for (const auto& [name, slice] : in_namespace(facts_.slices, ns))
     slices[slice.service].push_back(&slice);
-  for (const auto& [name, service] : in_namespace(services_, ns)) {
+  for (const auto& [name, service] : in_namespace(facts_.services, ns)) {
     if (service.type == "ExternalName") continue;
-    view.services.push_back({&service, ns + "/" + core::service_hostname(options_.naming, service),
+    view.services.push_back({&service,
+                             ns + "/" + core::service_hostname(facts_.options.naming, service),
                              std::move(slices[name])});
   }
   auto add_policies = [&](const std::string& from) {
-    for (const auto& [name, policy] : in_namespace(authz_, from)) {
+    for (const auto& [name, policy] : in_namespace(facts_.authz, from)) {
       const bool for_some = policy.targets.empty() ? !policy.selector.empty() : from == ns;
       if (policy.l4 && for_some) view.policies.push_back(&policy);
     }
   };
   add_policies(ns);
-  for (const std::string& root : options_.root_namespaces) {
+  for (const std::string& root : facts_.options.root_namespaces) {
     if (root != ns) add_policies(root);
   }
   view.authns = peer_authns_for(ns);
@@ -68,15 +69,15 @@ World::View World::view_of(const std::string& ns) const {
 
 void World::translate_pod(const View& view, const std::string& ns, const std::string& name,
                           Changes& out) {
-  const source::Pod* pod = find(pods_, ns, name);
+  const source::Pod* pod = find(facts_.pods, ns, name);
   const bool alive = pod != nullptr && !pod->finished();
   placements_.push_back(
       {ns + "/" + name, alive ? pod->node_name : "", ns, alive ? pod->service_account : ""});
   std::optional<mesh::Workload> workload;
   if (pod != nullptr) {
-    const auto of_node = nodes_.find(pod->node_name);
-    workload = core::make_workload(options_.naming, *pod, view.ns,
-                                   of_node == nodes_.end() ? nullptr : &of_node->second);
+    const auto of_node = facts_.nodes.find(pod->node_name);
+    workload = core::make_workload(facts_.options.naming, *pod, view.ns,
+                                   of_node == facts_.nodes.end() ? nullptr : &of_node->second);
   }
   if (!workload) {
     if (const std::string* sent = find(sent_pods_, ns, name)) {
@@ -114,10 +115,10 @@ bool World::is_target(const model::AuthzPolicy& policy, const mesh::Workload& wo
   return std::any_of(
       policy.targets.begin(), policy.targets.end(), [&](const model::TargetRef& target) {
         if (target.kind != "Service" || !target.group.empty()) return false;
-        const source::Service* service = find(services_, policy.ns, target.name);
+        const source::Service* service = find(facts_.services, policy.ns, target.name);
         return service != nullptr &&
                workload.services.contains(policy.ns + "/" +
-                                          core::service_hostname(options_.naming, *service));
+                                          core::service_hostname(facts_.options.naming, *service));
       });
 }
 
@@ -127,12 +128,12 @@ void World::add_policies(const View& view, const source::Pod& pod, mesh::Workloa
                                                  : is_target(*policy, workload);
     if (applies) workload.authorization_policies.push_back(policy->l4->key());
   }
-  const Mtls mtls = effective_mtls(view.authns, options_.root_namespaces, pod.ns, pod.labels);
+  const Mtls mtls = effective_mtls(view.authns, facts_.options.root_namespaces, pod.ns, pod.labels);
   const auto by_port =
       mtls.by_workload != nullptr ? port_policy(*mtls.by_workload, mtls.strict) : std::nullopt;
   if (by_port) workload.authorization_policies.push_back(by_port->key());
   if (mtls.strict && !by_port) {
-    workload.authorization_policies.push_back(options_.root_namespaces.front() + "/" +
+    workload.authorization_policies.push_back(facts_.options.root_namespaces.front() + "/" +
                                               kStaticStrictName);
   }
   std::sort(workload.authorization_policies.begin(), workload.authorization_policies.end());
@@ -143,7 +144,7 @@ void World::external_endpoints(const View& view, const std::string& ns, Changes&
   std::set<IpAddress> pod_ips;
   auto is_pod = [&](const IpAddress& ip) {  // gathered when it is first asked
     if (pod_ips.empty()) {
-      for (const auto& [name, pod] : in_namespace(pods_, ns))
+      for (const auto& [name, pod] : in_namespace(facts_.pods, ns))
         pod_ips.insert(pod.ips.begin(), pod.ips.end());
     }
     return pod_ips.contains(ip);
@@ -155,7 +156,7 @@ void World::external_endpoints(const View& view, const std::string& ns, Changes&
         for (const IpAddress& ip : endpoint.addresses) {
           if (is_pod(ip)) continue;
           mesh::Workload workload =
-              core::make_external_workload(options_.naming, *slice, endpoint, ip);
+              core::make_external_workload(facts_.options.naming, *slice, endpoint, ip);
           workload.services[one.key] = core::ports_at(*one.service, *slice);
           now.insert_or_assign(workload.uid, std::move(workload));
         }

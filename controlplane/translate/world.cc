@@ -25,17 +25,12 @@ bool is_mesh_group(const std::string& group) {
 
 }  // namespace
 
-World::World(Options options) : options_(std::move(options)) {
-  WEFT_ASSERT(!options_.root_namespaces.empty());
-}
-
-bool World::is_root(const std::string& ns) const {
-  return std::find(options_.root_namespaces.begin(), options_.root_namespaces.end(), ns) !=
-         options_.root_namespaces.end();
+World::World(Options options) : facts_(std::move(options)) {
+  WEFT_ASSERT(!facts_.options.root_namespaces.empty());
 }
 
 void World::touch_namespace(const std::string& ns, bool is_policy) {
-  if (is_policy && is_root(ns)) dirty_everything_ = true;
+  if (is_policy && facts_.is_root(ns)) dirty_everything_ = true;
   dirty_namespaces_.insert(ns);
 }
 
@@ -44,7 +39,7 @@ Changes World::apply(const source::Batch& batch) {
   for (const source::ObjectKey& key : batch.deletes) erase(key);
   for (const source::ObjectPtr& object : batch.upserts) put(*object);
   if (dirty_everything_) {
-    for (const auto& [ns, pods] : pods_) dirty_namespaces_.insert(ns);
+    for (const auto& [ns, pods] : facts_.pods) dirty_namespaces_.insert(ns);
   }
   Changes out;
   if (dirty_policies_) translate_policies(out);
@@ -62,30 +57,31 @@ void World::put(const source::Object& object) {
   const std::string& ns = object.ns;
   if (key.kind == "Namespace") {
     if (auto decoded = source::decode_namespace(object))
-      namespaces_[object.name] = std::move(*decoded);
+      facts_.namespaces[object.name] = std::move(*decoded);
     touch_namespace(object.name);
   } else if (key.kind == "Node") {
     // A node reports its status all the time; its pods only care for its labels.
-    const auto known = nodes_.find(object.name);
+    const auto known = facts_.nodes.find(object.name);
     dirty_everything_ =
-        dirty_everything_ || known == nodes_.end() || known->second.labels != object.labels;
-    if (auto decoded = source::decode_node(object)) nodes_[object.name] = std::move(*decoded);
+        dirty_everything_ || known == facts_.nodes.end() || known->second.labels != object.labels;
+    if (auto decoded = source::decode_node(object)) facts_.nodes[object.name] = std::move(*decoded);
   } else if (key.kind == "Pod") {
-    if (auto decoded = source::decode_pod(object)) pods_[ns][object.name] = std::move(*decoded);
+    if (auto decoded = source::decode_pod(object))
+      facts_.pods[ns][object.name] = std::move(*decoded);
     dirty_pods_.insert({ns, object.name});
   } else if (key.kind == "Service") {
     if (auto decoded = source::decode_service(object))
-      services_[ns][object.name] = std::move(*decoded);
+      facts_.services[ns][object.name] = std::move(*decoded);
     dirty_service_namespaces_.insert(ns);
     touch_namespace(ns);
   } else if (key.kind == "EndpointSlice.discovery.k8s.io") {
     if (auto decoded = source::decode_endpoint_slice(object))
-      slices_[ns][object.name] = std::move(*decoded);
+      facts_.slices[ns][object.name] = std::move(*decoded);
     touch_namespace(ns);
   } else if (key.kind == "AuthorizationPolicy.security.istio.io") {
-    if (auto decoded = istio::decode_authorization_policy(object, is_root(ns))) {
+    if (auto decoded = istio::decode_authorization_policy(object, facts_.is_root(ns))) {
       statuses_[key] = {key, object.origin, decoded->conditions};
-      authz_[ns][object.name] = std::move(*decoded);
+      facts_.authz[ns][object.name] = std::move(*decoded);
     }
     dirty_policies_ = true;
     touch_namespace(ns, true);
@@ -93,7 +89,7 @@ void World::put(const source::Object& object) {
     if (auto decoded = istio::decode_peer_authentication(object)) {
       statuses_[key] = {
           key, object.origin, {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}}};
-      authn_[ns][object.name] = std::move(*decoded);
+      facts_.authn[ns][object.name] = std::move(*decoded);
     }
     dirty_policies_ = true;
     touch_namespace(ns, true);
@@ -108,27 +104,27 @@ void World::put(const source::Object& object) {
 void World::erase(const source::ObjectKey& key) {
   statuses_.erase(key);
   if (key.kind == "Namespace") {
-    namespaces_.erase(key.name);
+    facts_.namespaces.erase(key.name);
     touch_namespace(key.name);
   } else if (key.kind == "Node") {
-    nodes_.erase(key.name);
+    facts_.nodes.erase(key.name);
     dirty_everything_ = true;
   } else if (key.kind == "Pod") {
-    remove(pods_, key.ns, key.name);
+    remove(facts_.pods, key.ns, key.name);
     dirty_pods_.insert({key.ns, key.name});
   } else if (key.kind == "Service") {
-    remove(services_, key.ns, key.name);
+    remove(facts_.services, key.ns, key.name);
     dirty_service_namespaces_.insert(key.ns);
     touch_namespace(key.ns);
   } else if (key.kind == "EndpointSlice.discovery.k8s.io") {
-    remove(slices_, key.ns, key.name);
+    remove(facts_.slices, key.ns, key.name);
     touch_namespace(key.ns);
   } else if (key.kind == "AuthorizationPolicy.security.istio.io") {
-    remove(authz_, key.ns, key.name);
+    remove(facts_.authz, key.ns, key.name);
     dirty_policies_ = true;
     touch_namespace(key.ns, true);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
-    remove(authn_, key.ns, key.name);
+    remove(facts_.authn, key.ns, key.name);
     dirty_policies_ = true;
     touch_namespace(key.ns, true);
   }
@@ -136,10 +132,10 @@ void World::erase(const source::ObjectKey& key) {
 
 std::vector<const model::PeerAuthn*> World::peer_authns_for(const std::string& ns) const {
   std::vector<const model::PeerAuthn*> out;
-  for (const auto& [name, authn] : in_namespace(authn_, ns)) out.push_back(&authn);
-  for (const std::string& root : options_.root_namespaces) {
+  for (const auto& [name, authn] : in_namespace(facts_.authn, ns)) out.push_back(&authn);
+  for (const std::string& root : facts_.options.root_namespaces) {
     if (root == ns) continue;
-    for (const auto& [name, authn] : in_namespace(authn_, root)) out.push_back(&authn);
+    for (const auto& [name, authn] : in_namespace(facts_.authn, root)) out.push_back(&authn);
   }
   return out;
 }
@@ -150,20 +146,20 @@ void World::translate_policies(Changes& out) {
     now[policy.key()] = policy.action;
     out.policies.push_back(policy);
   };
-  for (const auto& [ns, policies] : authz_) {
+  for (const auto& [ns, policies] : facts_.authz) {
     for (const auto& [name, policy] : policies) {
       if (policy.l4) add(*policy.l4);
     }
   }
-  if (!authn_.empty()) add(static_strict(options_.root_namespaces.front()));
-  for (const auto& [ns, authns] : authn_) {
+  if (!facts_.authn.empty()) add(static_strict(facts_.options.root_namespaces.front()));
+  for (const auto& [ns, authns] : facts_.authn) {
     const auto all = peer_authns_for(ns);
     for (const auto& [name, authn] : authns) {
       if (authn.selector.empty()) continue;
-      const auto policy =
-          port_policy(authn, effective_mtls({&authn}, {}, ns, authn.selector).strict ||
-                                 (authn.mode == model::MtlsMode::kUnset &&
-                                  effective_mtls(all, options_.root_namespaces, ns, {}).strict));
+      const auto policy = port_policy(
+          authn, effective_mtls({&authn}, {}, ns, authn.selector).strict ||
+                     (authn.mode == model::MtlsMode::kUnset &&
+                      effective_mtls(all, facts_.options.root_namespaces, ns, {}).strict));
       if (policy) add(*policy);
     }
   }

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/frontends/core/workloads.h"
 #include "controlplane/model/types.h"
+#include "controlplane/translate/facts.h"
 #include "controlplane/translate/outputs.h"
 #include "mesh/policy.h"
 #include "mesh/workload.h"
@@ -17,11 +17,6 @@
 #include "source/object.h"
 
 namespace weft::controlplane::translate {
-
-struct Options {
-  core::Naming naming;
-  std::vector<std::string> root_namespaces = {"weft-system", "istio-system"};  // not empty
-};
 
 // What is new since the last apply(). May hold values that are equal to what was there; removed
 // ones are never among the new ones.
@@ -51,8 +46,8 @@ class World {
  public:
   explicit World(Options options);
 
-  // The app pushes what it gets in this order: policies, workloads and services to ztunnel, plans to
-  // the feed; then served() of plans whose progress moved, and apply({}) again.
+  // The app pushes what it gets in this order: policies, workloads and services to ztunnel, plans
+  // to the feed; then served() of plans whose progress moved, and apply({}) again.
   Changes apply(const source::Batch& batch);
   // What the Envoys of a plan have taken. REQUIRES: every plan of the last apply() was given to the
   // feed before its progress was asked. Takes effect with the next apply().
@@ -70,13 +65,9 @@ class World {
   std::size_t problems() const;  // conditions that are false
 
  private:
-  template <class T>
-  using ByName = std::map<std::string, std::map<std::string, T>>;  // ns → name
-
   void put(const source::Object& object);
   void erase(const source::ObjectKey& key);
   void touch_namespace(const std::string& ns, bool is_policy = false);
-  bool is_root(const std::string& ns) const;
 
   void translate_policies(Changes& out);
   void translate_services(Changes& out);
@@ -102,14 +93,7 @@ class World {
   std::vector<const model::PeerAuthn*> peer_authns_for(const std::string& ns) const;
   void external_endpoints(const View& view, const std::string& ns, Changes& out);
 
-  Options options_;
-  std::map<std::string, source::Namespace> namespaces_;
-  std::map<std::string, source::Node> nodes_;
-  ByName<source::Pod> pods_;
-  ByName<source::Service> services_;
-  ByName<source::EndpointSlice> slices_;
-  ByName<model::AuthzPolicy> authz_;
-  ByName<model::PeerAuthn> authn_;
+  Facts facts_;
   std::map<source::ObjectKey, ObjectStatus> statuses_;
 
   // What was sent, so that it can be taken back.

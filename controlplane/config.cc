@@ -7,13 +7,17 @@
 namespace weft::controlplane {
 namespace {
 
-std::optional<Problem> check(Config& config, const std::string& source, const std::string& ttl) {
+std::optional<Problem> check(Config& config, const std::string& source, const std::string& out,
+                             const std::string& ttl) {
   constexpr std::string_view kFiles = "files:";
   // Not CLI11's required(): that would speak before an unknown flag is named.
   if (source.empty()) return Problem{"--source is required"};
   if (!source.starts_with(kFiles) || source.size() == kFiles.size())
     return Problem{"--source: must be files:DIR, got " + source};
   config.source_dir = source.substr(kFiles.size());
+  if (!out.empty() && (!out.starts_with(kFiles) || out.size() == kFiles.size()))
+    return Problem{"--out: must be files:DIR, got " + out};
+  if (!out.empty()) config.out_dir = out.substr(kFiles.size());
   const auto life = parse_duration(ttl);
   if (!life || *life < std::chrono::seconds(5) || *life > std::chrono::hours(24)) {
     return Problem{"--certificate-ttl: must be from 5s to 24h, got " + ttl};
@@ -22,7 +26,8 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
   const std::pair<const char*, const std::string*> addresses[] = {
       {"--tls", &config.tls_address},
       {"--plaintext", &config.plaintext_address},
-      {"--metrics", &config.metrics_address}};
+      {"--metrics", &config.metrics_address},
+      {"--envoy-server", &config.envoy_server}};
   for (const auto& [flag, address] : addresses) {
     if (!address->empty() && !SocketAddress::parse(*address))
       return Problem{std::string(flag) + ": must be ADDRESS:PORT, got " + *address};
@@ -73,7 +78,7 @@ std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
 
 Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   Config config;
-  std::string source, ttl = "24h";
+  std::string source, out, ttl = "24h";
   CLI::App app("Weft's control plane: manifests in, xDS and certificates out.",
                "weft-controlplane");
   app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
@@ -105,6 +110,12 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
       ->capture_default_str();
   app.add_option("--api", config.api, "JSON API: a Unix socket's path, or ADDRESS:PORT")
       ->capture_default_str();
+  app.add_option(
+      "--out", out,
+      "Where deployments and statuses are written: files:DIR (DIR/objects and DIR/status "
+      "exist)");
+  app.add_option("--envoy-server", config.envoy_server,
+                 "ADDRESS:PORT of --tls as waypoints and gateways reach it");
   app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace", "off"}))
       ->capture_default_str();
@@ -118,7 +129,7 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return problem(error.what());
   }
-  if (auto bad = check(config, source, ttl)) return std::unexpected(*bad);
+  if (auto bad = check(config, source, out, ttl)) return std::unexpected(*bad);
   return Usage{.config = std::move(config), .text = ""};
 }
 

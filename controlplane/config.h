@@ -25,6 +25,8 @@ struct Config {
   std::string root_cert, root_key;
   std::string metrics_address = "0.0.0.0:15014";  // empty: none
   std::string api = "127.0.0.1:15018";            // PATH or ADDR:PORT; empty: none
+  std::string out_dir;       // --out files:DIR; empty: nothing is deployed and no status is written
+  std::string envoy_server;  // --envoy-server ADDR:PORT, where Envoys find us; empty: none is made
   std::string log_level = "info";
   bool log_json = false;
 };

@@ -66,6 +66,10 @@ Component control_plane_component(const Layout& layout, const std::string& bin,
                     "0.0.0.0:15014",
                     "--api",
                     layout.control_socket(),
+                    "--out",
+                    "files:" + layout.outcome(),
+                    "--envoy-server",
+                    fmt::format("{}:15012", kControlV4),
                     "--log-level",
                     settings.get("logLevel")};
   if (!settings.get("rootCert").empty())
@@ -184,6 +188,12 @@ Parsed<void> prepare_component_files(const Layout& layout, const std::vector<Nod
   if (auto made = owned_directory(layout.control_plane(), 0755, kControlPlaneUid, kControlPlaneUid);
       !made)
     return made;
+  for (const char* part : {"", "/objects", "/status"}) {
+    if (auto made =
+            owned_directory(layout.outcome() + part, 0700, kControlPlaneUid, kControlPlaneUid);
+        !made)
+      return made;
+  }
   std::string tokens;
   for (const auto& node : nodes) {
     const auto name = node.name();

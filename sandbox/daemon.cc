@@ -29,6 +29,7 @@
 #include "sandbox/ids.h"
 #include "sandbox/json.h"
 #include "sandbox/kubelet.h"
+#include "sandbox/outcome.h"
 #include "sandbox/proxy.h"
 #include "sandbox/world.h"
 
@@ -161,6 +162,10 @@ class Daemon {
     std::vector<NodeNet> nets;
     for (const auto& node : nodes_) nets.push_back(node->net());
     if (auto made = prepare_component_files(layout_, nets); !made) return made;
+    auto outcome = Outcome::open(layout_.outcome(), loop_, {*store_, *admission_, *controllers_},
+                                 [this] { dirty_ = true; });
+    if (!outcome) return problem(outcome.error().text);
+    outcome_ = std::move(*outcome);
     if (auto started = supervisor_->start(
             control_plane_component(layout_, options_.bin, options_.settings, *fabric_));
         !started)
@@ -256,6 +261,7 @@ class Daemon {
   std::unique_ptr<Admission> admission_;
   std::unique_ptr<Controllers> controllers_;
   std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<Outcome> outcome_;
   std::unique_ptr<Kubelet> kubelet_;
   std::unique_ptr<Api> api_;
   std::string ruleset_, hosts_;

@@ -30,6 +30,7 @@ struct Layout {
   std::string state_file() const { return root() + "/state.json"; }
   std::string control_plane() const { return root() + "/controlplane"; }
   std::string control_socket() const { return control_plane() + "/api.sock"; }
+  std::string outcome() const { return control_plane() + "/out"; }
   std::string root_cert() const { return control_plane() + "/root-cert.pem"; }
   std::string tokens_file() const { return root() + "/tokens.yaml"; }
   std::string dns() const { return root() + "/dns"; }

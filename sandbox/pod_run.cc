@@ -32,6 +32,26 @@ Fd open_log(const std::string& path) {
   return Fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
 }
 
+// Envoy comes from beside our own binaries, as it would come with the image. Empty: found in PATH.
+std::string bundled_program(const std::string& name) {
+  if (name != "envoy") return {};
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto beside = self.parent_path() / name;
+  return std::filesystem::exists(beside, error) ? beside.string() : std::string();
+}
+
+// securityContext's runAsUser and runAsGroup; the container's before the pod's.
+std::optional<Drop> dropped_user(const Json& pod, const Json& container) {
+  const auto one = [&](const char* field) {
+    return number(container, {"securityContext", field},
+                  number(pod, {"spec", "securityContext", field}, 0));
+  };
+  if (one("runAsUser") == 0) return std::nullopt;
+  return Drop{.uid = static_cast<std::uint32_t>(one("runAsUser")),
+              .gid = static_cast<std::uint32_t>(one("runAsGroup"))};
+}
+
 }  // namespace
 
 PodRun::PodRun(Surroundings around, const Json& pod, std::string v4, std::string v6)
@@ -148,6 +168,8 @@ void PodRun::start_container(Container& container) {
   what.out = log.get();
   what.cwd = str(container.spec, {"workingDir"}, "/");
   what.files_max = 1 << 20;
+  what.program = bundled_program(argv->front());
+  what.drop = dropped_user(*pod_, container.spec);
   if (!mounts->empty()) what.prepare = [&] { return mount_volumes(*mounts); };
   const auto pid = spawn(what);
   if (!pid)

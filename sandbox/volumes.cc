@@ -26,8 +26,13 @@ std::string failed(std::string_view step) {
   return fmt::format("{}: {}", step, std::strerror(errno));
 }
 
-Parsed<void> write_data(const Json& source, const std::map<std::string, std::string>& data,
-                        const std::string& dir, bool secret) {
+// Mode as the volume says, else 0600 for secrets; fsGroup may read.
+Parsed<void> write_data(const Json& pod, const Json& source,
+                        const std::map<std::string, std::string>& data, const std::string& dir,
+                        bool secret) {
+  const auto group = number(pod, {"spec", "securityContext", "fsGroup"}, -1);
+  const auto mode = static_cast<unsigned>(number(source, {"defaultMode"}, secret ? 0600 : 0644)) |
+                    (group >= 0 ? 0040U : 0U);
   std::map<std::string, std::string> files;
   const auto& items = list(source, {"items"});
   for (const auto& item : items) {
@@ -40,7 +45,7 @@ Parsed<void> write_data(const Json& source, const std::map<std::string, std::str
   for (const auto& [name, text] : files) {
     std::error_code error;
     fs::create_directories(fs::path(dir + "/" + name).parent_path(), error);
-    if (auto written = write_file(dir + "/" + name, text, secret ? 0600 : 0644); !written)
+    if (auto written = write_file(dir + "/" + name, text, mode, -1, group); !written)
       return written;
   }
   return {};
@@ -75,7 +80,7 @@ Parsed<std::string> volume_directory(const Layout& layout, const Store& store, c
                                  name, s.resource, str(*source, {s.name})));
     }
     if (auto written =
-            write_data(*source, data_of(*object), dir, s.kind == std::string_view("Secret"));
+            write_data(pod, *source, data_of(*object), dir, s.kind == std::string_view("Secret"));
         !written) {
       return problem(written.error().text);
     }

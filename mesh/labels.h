@@ -16,6 +16,9 @@ inline constexpr std::string_view kLinkerdInject = "linkerd.io/inject";         
 inline constexpr std::string_view kUseWaypointLabel = "istio.io/use-waypoint";
 inline constexpr std::string_view kUseWaypointNamespaceLabel = "istio.io/use-waypoint-namespace";
 
+// Names of Weft's entries in the `extensions` of Istio's messages (proto/weft/extension.proto).
+inline constexpr std::string_view kWaypointPortsExtension = "weft.dev/waypoint-ports";
+
 enum class EnrollmentReason {
   kEnabledByPod,
   kEnabledByNamespace,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mesh/waypoint.h"
+
 namespace weft::mesh {
 namespace {
 
@@ -56,14 +58,17 @@ struct Candidate {
   std::size_t rank;
 };
 
+// `fallback_port`: of endpoints without the service port; 0: those are not usable.
 std::vector<Candidate> candidates(const Snapshot& snapshot, const Service& service, std::uint16_t service_port,
-                                  const Workload& source, bool prefer_v6, const std::vector<std::string>& exclude) {
+                                  std::uint16_t fallback_port, const Workload& source, bool prefer_v6,
+                                  const std::vector<std::string>& exclude) {
   const LoadBalancing& lb = service.load_balancing;
   std::vector<Candidate> out;
   for (const auto& workload : snapshot.endpoints(service.key())) {
     if ((!workload->healthy && !lb.allow_unhealthy) || workload->capacity == 0) continue;
     if (std::find(exclude.begin(), exclude.end(), workload->uid) != exclude.end()) continue;
-    const auto port = target_port(service, *workload, service_port);
+    const auto known_port = target_port(service, *workload, service_port);
+    const auto port = known_port != 0 ? known_port : fallback_port;
     const auto ip = pick_address(service, *workload, prefer_v6);
     if (port == 0 || !ip.is_set()) continue;
     const auto rank = rank_of(snapshot, lb, source, *workload);
@@ -76,44 +81,54 @@ std::vector<Candidate> candidates(const Snapshot& snapshot, const Service& servi
   return out;
 }
 
-// The workload or service behind a GatewayAddress, as one dialable workload with its accepted names.
+std::optional<Endpoint> choose(const std::vector<Candidate>& usable, const Random& random) {
+  std::uint64_t total = 0;
+  for (const auto& candidate : usable) total += candidate.endpoint.workload->capacity;
+  if (total == 0) return std::nullopt;
+  std::uint64_t pick = random(total);
+  for (const auto& candidate : usable) {
+    const std::uint64_t weight = candidate.endpoint.workload->capacity;
+    if (pick < weight) return candidate.endpoint;
+    pick -= weight;
+  }
+  return std::nullopt;
+}
+
+// A workload behind a GatewayAddress, with its tunnel port and the names it may prove.
 struct Gateway {
   Endpoint endpoint;
   std::vector<Identity> expected;
 };
 
 Result<Gateway> find_gateway(const Snapshot& snapshot, const Workload& source, const GatewayAddress& address, bool prefer_v6,
-                             const Random& random) {
-  ServicePtr service;
-  WorkloadPtr workload;
-  if (const auto* name = std::get_if<NamespacedHostname>(&address.destination)) {
-    service = snapshot.service_by_key(name->key());
-  } else {
-    const auto& ip = std::get<NetworkAddress>(address.destination).ip;
-    workload = snapshot.workload_by_ip(ip);
-    if (!workload) service = snapshot.service_by_vip(ip, source.ns);
-  }
+                             const Random& random, const std::vector<std::string>& tried) {
+  const auto target = gateway_target(snapshot, source.ns, address);
+  const auto port = address.hbone_mtls_port;
   Gateway out;
-  if (service) {
-    const auto endpoint = choose_endpoint(snapshot, *service, address.hbone_mtls_port, source, prefer_v6, {}, random);
-    if (!endpoint) return fail(Code::kUnreachable, "unknown waypoint");
+  if (target.service) {
+    const auto endpoint = choose(candidates(snapshot, *target.service, port, port, source, prefer_v6, tried), random);
+    if (!endpoint) return fail(Code::kUnreachable, kUnknownWaypoint);
     out.endpoint = *endpoint;
-    for (const auto& name : service->subject_alt_names) {
+    for (const auto& name : target.service->subject_alt_names) {
       if (auto id = Identity::parse(name)) out.expected.push_back(*id);
     }
-  } else if (workload && !workload->addresses.empty()) {
-    out.endpoint = {workload, {workload->addresses.front(), address.hbone_mtls_port}};
+  } else if (target.workload && target.workload->healthy && std::ranges::find(tried, target.workload->uid) == tried.end()) {
+    out.endpoint = {target.workload, {std::get<NetworkAddress>(address.destination).ip, port}};
   } else {
-    return fail(Code::kUnreachable, "unknown waypoint");
+    return fail(Code::kUnreachable, kUnknownWaypoint);
   }
   out.expected.push_back(out.endpoint.workload->identity());
   return out;
 }
 
 Result<Route> to_waypoint(const Snapshot& snapshot, const Workload& source, const GatewayAddress& address,
-                          const SocketAddress& original, ServicePtr service, const Random& random) {
-  auto gateway = find_gateway(snapshot, source, address, original.ip.is_v6(), random);
+                          const SocketAddress& original, ServicePtr service, const Random& random,
+                          const std::vector<std::string>& tried) {
+  auto gateway = find_gateway(snapshot, source, address, original.ip.is_v6(), random, tried);
   if (!gateway) return std::unexpected(gateway.error());
+  if (gateway->endpoint.workload->network != source.network) {
+    return fail(Code::kUnsupported, "waypoint is on another network");
+  }
   Route route;
   route.kind = Route::Kind::kHbone;
   route.address = original;
@@ -125,6 +140,21 @@ Result<Route> to_waypoint(const Snapshot& snapshot, const Workload& source, cons
   route.service_port = original.port;
   route.via_waypoint = true;
   return route;
+}
+
+// The waypoint that this connection of `source` to the service passes, or null.
+const GatewayAddress* waypoint_for(const Snapshot& snapshot, const Workload& source, const Service& service,
+                                   std::uint16_t service_port, const Random& random) {
+  if (!service.waypoint && service.weighted_waypoints.empty()) return nullptr;
+  if (!service.is_waypoint_port(service_port) || is_waypoint_of(snapshot, source, service)) return nullptr;
+  if (!service.weighted_waypoints.empty()) {
+    std::uint64_t roll = random(100);
+    for (const auto& weighted : service.weighted_waypoints) {
+      if (roll < weighted.weight) return &weighted.destination;
+      roll -= weighted.weight;
+    }
+  }
+  return service.waypoint ? &*service.waypoint : nullptr;
 }
 
 Result<Route> to_endpoint(const Workload& source, Endpoint endpoint, ServicePtr service, std::uint16_t service_port) {
@@ -155,12 +185,6 @@ Route passthrough(const SocketAddress& original) {
   return route;
 }
 
-// The source proves to be that waypoint by identity and address: its own traffic to a pod goes direct.
-bool is_waypoint(const Workload& source, const Gateway& gateway) {
-  const auto& at = *gateway.endpoint.workload;
-  return source.identity() == at.identity() && source.addresses == at.addresses;
-}
-
 }  // namespace
 
 bool is_in_pod_port(std::uint16_t port) {
@@ -170,37 +194,28 @@ bool is_in_pod_port(std::uint16_t port) {
 std::optional<Endpoint> choose_endpoint(const Snapshot& snapshot, const Service& service, std::uint16_t service_port,
                                         const Workload& source, bool prefer_v6, const std::vector<std::string>& exclude,
                                         const Random& random) {
-  const auto usable = candidates(snapshot, service, service_port, source, prefer_v6, exclude);
-  std::uint64_t total = 0;
-  for (const auto& candidate : usable) total += candidate.endpoint.workload->capacity;
-  if (total == 0) return std::nullopt;
-  std::uint64_t pick = random(total);
-  for (const auto& candidate : usable) {
-    const std::uint64_t weight = candidate.endpoint.workload->capacity;
-    if (pick < weight) return candidate.endpoint;
-    pick -= weight;
-  }
-  return std::nullopt;
+  return choose(candidates(snapshot, service, service_port, 0, source, prefer_v6, exclude), random);
 }
 
-Result<Route> resolve(const Snapshot& snapshot, const Workload& source, const SocketAddress& original, const Random& random) {
+Result<Route> resolve(const Snapshot& snapshot, const Workload& source, const SocketAddress& original, const Random& random,
+                      const std::vector<std::string>& tried) {
   if (original.ip.is_loopback() && is_in_pod_port(original.port)) return fail(Code::kDenied, "self call");
-  const bool v6 = original.ip.is_v6();
   // An exact pod IP beats a VIP: a pod is one host, a VIP may be a range around it.
   if (const auto workload = snapshot.workload_by_ip(original.ip)) {
-    if (workload->waypoint) {
-      auto gateway = find_gateway(snapshot, source, *workload->waypoint, v6, random);
-      const bool from_waypoint = gateway && is_waypoint(source, *gateway);
-      if (!from_waypoint) return to_waypoint(snapshot, source, *workload->waypoint, original, nullptr, random);
+    const bool routed = is_sandwiched(source) || (workload->waypoint && is_gateway(snapshot, source, *workload->waypoint));
+    if (workload->waypoint && !routed) {
+      return to_waypoint(snapshot, source, *workload->waypoint, original, nullptr, random, tried);
     }
     return to_endpoint(source, {workload, original}, nullptr, original.port);
   }
   auto service = snapshot.service_by_vip(original.ip, source.ns);
   if (!service) return passthrough(original);
-  if (service->waypoint) return to_waypoint(snapshot, source, *service->waypoint, original, service, random);
-  auto endpoint = choose_endpoint(snapshot, *service, original.port, source, v6, {}, random);
+  if (const auto* waypoint = waypoint_for(snapshot, source, *service, original.port, random)) {
+    return to_waypoint(snapshot, source, *waypoint, original, service, random, tried);
+  }
+  auto endpoint = choose_endpoint(snapshot, *service, original.port, source, original.ip.is_v6(), tried, random);
   if (endpoint) return to_endpoint(source, std::move(*endpoint), service, original.port);
-  if (service->load_balancing.mode == BalanceMode::kPassthrough) return passthrough(original);
+  if (service->load_balancing.mode == BalanceMode::kPassthrough && tried.empty()) return passthrough(original);
   return fail(Code::kUnreachable, "no healthy upstream");
 }
 

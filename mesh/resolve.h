@@ -28,14 +28,17 @@ struct Route {
   bool via_waypoint = false;
 };
 
+// `tried` lists the uids of endpoints, or of a waypoint's replicas, that were dialed in vain: another one is chosen.
+// A service's waypoint is passed by all but itself; a workload's by all but waypoints (what a waypoint sends to a pod's address was
+// routed already). A waypoint that is named but not known, or has no healthy replica, is an error: never a way around it.
 // Errors: kUnreachable "no healthy upstream" (a service with no usable endpoint), "unknown waypoint", "port not in service";
 // kDenied "self call" (loopback and an in-pod port); kUnsupported "other network" (double HBONE is not built).
+inline constexpr const char* kUnknownWaypoint = "unknown waypoint";
 using Random = std::function<std::uint64_t(std::uint64_t bound)>;  // uniform in [0, bound)
 Result<Route> resolve(const Snapshot& snapshot, const Workload& source, const SocketAddress& original_destination,
-                      const Random& random);
+                      const Random& random, const std::vector<std::string>& tried = {});
 
-// All usable endpoints of a service port in preference order of the service's load balancing: used by resolve() and to try another
-// endpoint when a dial fails. `exclude` lists uids that were tried.
+// One of the usable endpoints of a service port, as the service's load balancing says. `exclude` lists uids.
 struct Endpoint {
   WorkloadPtr workload;
   SocketAddress address;

@@ -2,6 +2,7 @@
 // Field meanings follow istio.workload (proto/weft/workload.proto); defaults are those of its decoder.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -35,6 +36,13 @@ struct NamespacedHostname {
 struct GatewayAddress {
   std::variant<NamespacedHostname, NetworkAddress> destination;
   std::uint16_t hbone_mtls_port = 15008;
+  bool operator==(const GatewayAddress&) const = default;
+};
+
+struct WeightedWaypoint {
+  GatewayAddress destination;
+  std::uint32_t weight = 0;  // of a hundred connections
+  bool operator==(const WeightedWaypoint&) const = default;
 };
 
 struct Port {
@@ -102,12 +110,19 @@ struct Service {
   std::vector<Port> ports;
   std::vector<std::string> subject_alt_names;
   std::optional<GatewayAddress> waypoint;
+  std::vector<WeightedWaypoint> weighted_waypoints;  // what is left of the hundred goes to `waypoint`
+  // The service ports that go to the waypoint; the others go straight. Absent: all of them.
+  std::optional<std::vector<std::uint16_t>> waypoint_ports;
   LoadBalancing load_balancing;
   IpFamilies ip_families = IpFamilies::kAutomatic;
   bool canonical = false;
   bool namespace_private = false;  // Visibility NAMESPACE
 
   std::string key() const { return ns + "/" + hostname; }
+  // Connections to `service_port` pass the waypoint, if there is one.
+  bool is_waypoint_port(std::uint16_t service_port) const {
+    return !waypoint_ports || std::ranges::find(*waypoint_ports, service_port) != waypoint_ports->end();
+  }
 };
 
 }  // namespace weft::mesh

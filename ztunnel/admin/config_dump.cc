@@ -98,6 +98,10 @@ Json service(const mesh::Service& in, const std::vector<mesh::WorkloadPtr>& endp
   }
   out["subjectAltNames"] = in.subject_alt_names;
   if (in.waypoint) out["waypoint"] = gateway(*in.waypoint);
+  for (const auto& weighted : in.weighted_waypoints) {
+    out["weightedWaypoints"].push_back({{"destination", gateway(weighted.destination)}, {"weight", weighted.weight}});
+  }
+  if (in.waypoint_ports) out["waypointPorts"] = *in.waypoint_ports;
   out["loadBalancer"] = load_balancer(in.load_balancing);
   if (const auto* families = kFamilies[static_cast<std::size_t>(in.ip_families)]) out["ipFamilies"] = families;
   out["canonical"] = in.canonical;

@@ -12,21 +12,6 @@
 namespace weft::proxy {
 namespace {
 
-// What resolve() would have said, had it chosen `endpoint` of the same service.
-void retarget(mesh::Route& route, mesh::Endpoint endpoint) {
-  const auto& workload = *endpoint.workload;
-  route.address = endpoint.address;
-  route.expected.clear();
-  route.kind = mesh::Route::Kind::kPassthrough;
-  if (workload.tunnel_protocol == mesh::TunnelProtocol::kHbone) {
-    route.kind = mesh::Route::Kind::kHbone;
-    route.tunnel = {endpoint.address.ip, 15008};
-    route.authority = endpoint.address.str();
-    route.expected.push_back(workload.identity());
-  }
-  route.workload = std::move(endpoint.workload);
-}
-
 void describe_route(const mesh::Route& route, ConnectionRecord& record) {
   record.destination = route.address;
   record.hbone = route.kind == mesh::Route::Kind::kHbone ? route.tunnel : SocketAddress{};
@@ -41,7 +26,9 @@ const char* hint_of(const Error& error) {
     case Code::kUnsupported:
       return "the destination is on another network";
     case Code::kUnreachable:
-      return "no endpoint of that service is ready";
+      return std::string_view(error.where) == mesh::kUnknownWaypoint
+                 ? "its waypoint is not known or has no healthy replica"
+                 : "no endpoint of that service is ready";
     case Code::kTimedOut:
       return "the control plane has not told of this pod: is it reachable?";
     case Code::kNotFound:
@@ -118,14 +105,13 @@ io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, Connec
     describe_route(*route, record);
     auto dialed = co_await dial(me, *route, live, record, why);
     if (dialed) co_return dialed;
-    const bool another = route->service && route->workload && !route->via_waypoint &&
-                         why.dial_failed && !live.stop.is_set();
+    const bool another =
+        (route->service || route->via_waypoint) && why.dial_failed && !live.stop.is_set();
     if (!another || endpoint == kEndpointsMax) co_return std::unexpected(dialed.error());
     tried.push_back(route->workload->uid);
-    auto next = mesh::choose_endpoint(*snapshot, *route->service, route->service_port, me,
-                                      original->ip.is_v6(), tried, pod_.random());
-    if (!next || next->workload->network != me.network) co_return std::unexpected(dialed.error());
-    retarget(*route, std::move(*next));
+    auto next = mesh::resolve(*snapshot, me, *original, pod_.random(), tried);
+    if (!next) co_return std::unexpected(dialed.error());
+    route = std::move(next);
   }
 }
 

@@ -16,7 +16,7 @@ namespace weft::proxy {
 class Outbound final : public Server {
  public:
   static constexpr int kEndpointsMax =
-      3;  // of a service, tried one after the other before any byte was sent
+      3;  // of a service or replicas of its waypoint, tried one after the other before any byte was sent
 
   // Both outlive it, and so does every connection: the pod's scope is joined first.
   Outbound(PodContext& pod, Pool& pool) : pod_(pod), pool_(pool) {}

@@ -1,5 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "mesh/labels.h"
+#include "weft/extension.pb.h"
 #include "weft/workload.pb.h"
 #include "ztunnel/state/decode.h"
 
@@ -206,6 +210,42 @@ mesh::IpFamilies decode_families(pb::IPFamilies in) {
   }
 }
 
+// Extensions of other makers are theirs; one of ours that cannot be read is not guessed at.
+Parsed<void> decode_extensions(const pb::Service& in, mesh::Service& out) {
+  for (const auto& extension : in.extensions()) {
+    if (extension.name() != mesh::kWaypointPortsExtension) continue;
+    weft::WaypointPorts ports;
+    if (out.waypoint_ports) return problem(fmt::format("extensions: {} is there twice", extension.name()));
+    if (!extension.config().UnpackTo(&ports)) {
+      return problem(fmt::format("extensions: {} is not a {}", extension.name(), ports.GetTypeName()));
+    }
+    auto& list = out.waypoint_ports.emplace();
+    for (const auto entry : ports.ports()) {
+      auto port = decode_port(entry, extension.name());
+      if (!port) return problem(port.error().text);
+      if (*port == 0) return problem(fmt::format("{}: 0 is not a port", extension.name()));
+      list.push_back(*port);
+    }
+    std::ranges::sort(list);
+    list.erase(std::ranges::unique(list).begin(), list.end());
+  }
+  return {};
+}
+
+Parsed<void> decode_waypoints(const pb::Service& in, mesh::Service& out) {
+  if (in.has_waypoint()) {
+    auto waypoint = decode_gateway(in.waypoint(), "waypoint");
+    if (!waypoint) return problem(waypoint.error().text);
+    out.waypoint = *std::move(waypoint);
+  }
+  for (const auto& entry : in.weighted_waypoints()) {
+    auto destination = decode_gateway(entry.destination(), "weighted_waypoints");
+    if (!destination) return problem(destination.error().text);
+    out.weighted_waypoints.push_back({*std::move(destination), entry.weight()});
+  }
+  return decode_extensions(in, out);
+}
+
 Parsed<mesh::ServicePtr> decode_service(const pb::Service& in) {
   if (in.hostname().empty()) return problem("hostname: empty");
   auto out = std::make_shared<mesh::Service>();
@@ -223,11 +263,7 @@ Parsed<mesh::ServicePtr> decode_service(const pb::Service& in) {
     out->ports.push_back(*port);
   }
   out->subject_alt_names.assign(in.subject_alt_names().begin(), in.subject_alt_names().end());
-  if (in.has_waypoint()) {
-    auto waypoint = decode_gateway(in.waypoint(), "waypoint");
-    if (!waypoint) return problem(waypoint.error().text);
-    out->waypoint = *std::move(waypoint);
-  }
+  if (auto waypoints = decode_waypoints(in, *out); !waypoints) return problem(waypoints.error().text);
   auto balancing = decode_load_balancing(in.load_balancing());
   if (!balancing) return problem(balancing.error().text);
   out->load_balancing = *std::move(balancing);

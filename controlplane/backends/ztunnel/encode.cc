@@ -6,8 +6,10 @@
 #include <array>
 #include <cstdio>
 
+#include "mesh/labels.h"
 #include "source/object.h"
 #include "weft/authorization.pb.h"
+#include "weft/extension.pb.h"
 #include "weft/workload.pb.h"
 
 namespace weft::controlplane::ztunnel {
@@ -238,6 +240,18 @@ void encode(const mesh::Service& service, wire::Address& address) {
   for (const mesh::Port& port : service.ports) encode(port, *out.add_ports());
   for (const std::string& name : service.subject_alt_names) out.add_subject_alt_names(name);
   if (service.waypoint) encode(*service.waypoint, *out.mutable_waypoint());
+  for (const mesh::WeightedWaypoint& weighted : service.weighted_waypoints) {
+    wire::WeightedWaypoint& entry = *out.add_weighted_waypoints();
+    encode(weighted.destination, *entry.mutable_destination());
+    entry.set_weight(weighted.weight);
+  }
+  if (service.waypoint_ports) {
+    ::weft::WaypointPorts ports;
+    for (const std::uint16_t port : *service.waypoint_ports) ports.add_ports(port);
+    wire::Extension& extension = *out.add_extensions();
+    extension.set_name(std::string(mesh::kWaypointPortsExtension));
+    extension.mutable_config()->PackFrom(ports);
+  }
   const mesh::LoadBalancing& balancing = service.load_balancing;
   if (balancing.mode != mesh::BalanceMode::kStandard || balancing.allow_unhealthy)
     encode(balancing, *out.mutable_load_balancing());

@@ -5,6 +5,7 @@
 
 #include "controlplane/backends/ztunnel/encode.h"
 #include "weft/authorization.pb.h"
+#include "weft/extension.pb.h"
 #include "weft/workload.pb.h"
 #include "weft/zds.pb.h"
 
@@ -88,6 +89,35 @@ TEST(Wire, AuthorizationFieldNumbersAreIstios) {
   EXPECT_EQ(fields(s::ServiceAccountMatch::descriptor()), "namespace=1 serviceAccount=2");
   EXPECT_EQ(values(s::Scope_descriptor()), "GLOBAL=0 NAMESPACE=1 WORKLOAD_SELECTOR=2");
   EXPECT_EQ(values(s::Action_descriptor()), "ALLOW=0 DENY=1");
+}
+
+TEST(Wire, OurExtensions) {
+  EXPECT_EQ(::weft::WaypointPorts::descriptor()->full_name(), "weft.WaypointPorts");
+  EXPECT_EQ(fields(::weft::WaypointPorts::descriptor()), "ports=1");
+  mesh::Service service{.name = "s", .ns = "ns", .hostname = "s.ns"};
+  service.waypoint_ports = {80, 8080};
+  ::istio::workload::Address address;
+  ztunnel::encode(service, address);
+  ASSERT_EQ(address.service().extensions_size(), 1);
+  const auto& extension = address.service().extensions(0);
+  EXPECT_EQ(extension.name(), "weft.dev/waypoint-ports");
+  EXPECT_EQ(extension.config().type_url(), "type.googleapis.com/weft.WaypointPorts");
+  ::weft::WaypointPorts ports;
+  ASSERT_TRUE(extension.config().UnpackTo(&ports));
+  EXPECT_THAT(ports.ports(), ElementsAre(80, 8080));
+}
+
+TEST(Wire, AServiceWithoutWaypointPortsHasNoExtension) {
+  mesh::Service service{.name = "s", .ns = "ns", .hostname = "s.ns"};
+  service.waypoint = mesh::GatewayAddress{mesh::NamespacedHostname{"ns", "w.ns"}, 15008};
+  service.weighted_waypoints = {{{mesh::NamespacedHostname{"ns", "canary.ns"}, 15008}, 20}};
+  ::istio::workload::Address address;
+  ztunnel::encode(service, address);
+  EXPECT_EQ(address.service().extensions_size(), 0);
+  EXPECT_EQ(address.service().waypoint().hostname().hostname(), "w.ns");
+  ASSERT_EQ(address.service().weighted_waypoints_size(), 1);
+  EXPECT_EQ(address.service().weighted_waypoints(0).weight(), 20u);
+  EXPECT_EQ(address.service().weighted_waypoints(0).destination().hostname().hostname(), "canary.ns");
 }
 
 TEST(Wire, ZdsFieldNumbersAreIstiosAndOursStartAtAHundred) {

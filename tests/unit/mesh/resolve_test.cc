@@ -129,26 +129,5 @@ TEST(Balance, PrefersTheFamilyOfTheVipAndTriesAnotherEndpoint) {
   EXPECT_FALSE(choose_endpoint(*s, *s->service_by_vip(ip("10.96.0.1"), ""), 80, client(), false, {b.uid}, first));
 }
 
-TEST(Waypoint, TrafficToAServiceGoesThroughIt) {
-  auto web = service("web", "10.96.0.1", {{80, 80}});
-  auto gateway = service("wp", "10.96.0.9", {{15008, 15008}});
-  web.waypoint = GatewayAddress{NamespacedHostname{"default", "wp.default.svc.cluster.local"}, 15008};
-  auto envoy = pod("wp-1", "10.0.0.7");
-  envoy.services["default/wp.default.svc.cluster.local"] = {{15008, 15008}};
-  const auto s = Builder().add(web).add(gateway).add(envoy).add(backend("b", "10.0.0.2", 80)).build();
-  const auto route = resolve(*s, client(), at("10.96.0.1:80"), first);
-  ASSERT_TRUE(route);
-  EXPECT_TRUE(route->via_waypoint);
-  EXPECT_EQ(route->tunnel, at("10.0.0.7:15008"));
-  EXPECT_EQ(route->authority, "10.96.0.1:80");
-}
-
-TEST(Waypoint, AMissingOneFailsClosed) {
-  auto web = service("web", "10.96.0.1", {{80, 80}});
-  web.waypoint = GatewayAddress{NamespacedHostname{"default", "gone.default.svc.cluster.local"}, 15008};
-  const auto s = Builder().add(web).add(backend("b", "10.0.0.2", 80)).build();
-  EXPECT_FALSE(resolve(*s, client(), at("10.96.0.1:80"), first));
-}
-
 }  // namespace
 }  // namespace weft::mesh

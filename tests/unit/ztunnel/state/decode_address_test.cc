@@ -2,6 +2,7 @@
 
 #include <functional>
 
+#include "weft/extension.pb.h"
 #include "weft/workload.pb.h"
 #include "ztunnel/state/decode.h"
 
@@ -185,6 +186,44 @@ TEST(DecodeService, KeepsVipsPortsAndBalancing) {
   EXPECT_TRUE(service->namespace_private);
 }
 
+pb::Extension& add_waypoint_ports(pb::Service& to, std::initializer_list<std::uint32_t> ports) {
+  WaypointPorts list;
+  for (const auto port : ports) list.add_ports(port);
+  auto& extension = *to.add_extensions();
+  extension.set_name("weft.dev/waypoint-ports");
+  extension.mutable_config()->PackFrom(list);
+  return extension;
+}
+
+TEST(DecodeService, WaypointPortsAreSortedAndOnce) {
+  auto in = good_service();
+  EXPECT_FALSE(service_of(decode(in))->waypoint_ports) << "absent: all of them";
+  EXPECT_TRUE(service_of(decode(in))->is_waypoint_port(9999));
+  auto foreign = in.add_extensions();
+  foreign->set_name("example.org/theirs");
+  foreign->mutable_config()->set_type_url("type.googleapis.com/example.Unknown");
+  add_waypoint_ports(in, {8080, 80, 80});
+  const auto service = service_of(decode(in));
+  EXPECT_EQ(service->waypoint_ports, (std::vector<std::uint16_t>{80, 8080}));
+  EXPECT_TRUE(service->is_waypoint_port(80));
+  EXPECT_FALSE(service->is_waypoint_port(443));
+  auto none = good_service();
+  add_waypoint_ports(none, {});
+  EXPECT_FALSE(service_of(decode(none))->is_waypoint_port(80));
+}
+
+TEST(DecodeService, WeightedWaypointsAreKept) {
+  auto in = good_service();
+  auto& canary = *in.add_weighted_waypoints();
+  canary.set_weight(20);
+  canary.mutable_destination()->mutable_hostname()->set_namespace_("ns");
+  canary.mutable_destination()->mutable_hostname()->set_hostname("canary.ns");
+  const auto service = service_of(decode(in));
+  ASSERT_EQ(service->weighted_waypoints.size(), 1u);
+  EXPECT_EQ(service->weighted_waypoints[0].weight, 20u);
+  EXPECT_EQ(std::get<mesh::NamespacedHostname>(service->weighted_waypoints[0].destination.destination).key(), "ns/canary.ns");
+}
+
 TEST(DecodeService, AFullLengthRangeIsOneHost) {
   auto in = good_service();
   in.mutable_addresses(0)->set_length(32);
@@ -201,6 +240,19 @@ TEST(DecodeService, ABrokenInvariantIsOneSentence) {
       {[](auto& s) { s.mutable_load_balancing()->add_routing_preference(static_cast<pb::LoadBalancing::Scope>(9)); },
        "routing_preference: unknown value 9"},
       {[](auto& s) { s.set_visibility(static_cast<pb::Visibility>(3)); }, "visibility"},
+      {[](auto& s) { s.add_weighted_waypoints(); }, "weighted_waypoints: no destination"},
+      {[](auto& s) { add_waypoint_ports(s, {65536}); }, "weft.dev/waypoint-ports: 65536 is not a port"},
+      {[](auto& s) { add_waypoint_ports(s, {0}); }, "weft.dev/waypoint-ports: 0 is not a port"},
+      {[](auto& s) { add_waypoint_ports(s, {80}).mutable_config()->set_value("\xff\xff"); },
+       "weft.dev/waypoint-ports is not a weft.WaypointPorts"},
+      {[](auto& s) { add_waypoint_ports(s, {80}).mutable_config()->set_type_url("type.googleapis.com/weft.Other"); },
+       "weft.dev/waypoint-ports is not a weft.WaypointPorts"},
+      {[](auto& s) { add_waypoint_ports(s, {80}).clear_config(); }, "weft.dev/waypoint-ports is not a weft.WaypointPorts"},
+      {[](auto& s) {
+         add_waypoint_ports(s, {80});
+         add_waypoint_ports(s, {81});
+       },
+       "weft.dev/waypoint-ports is there twice"},
   };
   for (const auto& [breaks, text] : bad) {
     auto in = good_service();

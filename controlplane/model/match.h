@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/net.h"
 #include "mesh/labels.h"
 
 namespace weft::controlplane::model {
@@ -45,6 +46,8 @@ struct RequestMatch {
   std::vector<NamedMatch> claims;  // JWT claims, the name's parts joined by '.'
   std::optional<std::uint16_t> port;
   mesh::Labels source_labels;                   // of the client's pod
+  // In a plan: the pods that have source_labels, now. Absent where nobody looked: never matches.
+  std::optional<std::vector<IpAddress>> source_addresses;
   std::optional<std::string> source_namespace;  // of the client
   std::string grpc_service, grpc_method;        // GRPCRoute; exact; "" matches any
   std::vector<std::string> gateways;            // "ns/name", or "mesh"; empty: as its table

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "controlplane/frontends/istio/authorization_rules.h"
 #include "controlplane/frontends/istio/common.h"
 #include "source/fields.h"
 
@@ -293,6 +294,7 @@ Parsed<model::AuthzPolicy> decode_authorization_policy(const source::Object& obj
       l4.rules.push_back(std::move(rule));
     }
   }
+  out.rules = authz_rules(spec["rules"], object.ns);
   if (out.action != model::Action::kAudit) out.l4 = std::move(l4);
   out.conditions.push_back(condition_of(out, dropped));
   if (reader.problem()) return std::unexpected(*reader.problem());

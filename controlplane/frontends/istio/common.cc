@@ -4,10 +4,6 @@ namespace weft::controlplane::istio {
 
 using source::Field;
 
-model::Provenance provenance(const source::Object& object) {
-  return {object.key(), object.origin, object.creation_timestamp};
-}
-
 mesh::Labels selector(const Field& field) {
   field.only({"matchLabels"});
   const Field labels = field["matchLabels"];
@@ -18,6 +14,16 @@ mesh::Labels selector(const Field& field) {
       labels[key].refuse("must not hold a wildcard");
   }
   return labels.string_map();
+}
+
+std::vector<std::string> export_to(const Field& field) {
+  std::vector<std::string> out;
+  for (const Field& one : field.list()) {
+    out.push_back(one.string());
+    if (out.back() != "." && out.back() != "*" && out.back() != "~" && !read::is_label(out.back()))
+      one.refuse("must be \".\", \"*\" or a namespace");
+  }
+  return out;
 }
 
 std::vector<model::TargetRef> targets(const Field& spec) {

@@ -304,10 +304,11 @@ TEST(World, PlacementsFollowPods) {
 
 TEST(World, EveryMeshObjectHasAStatus) {
   TestWorld world;
-  world.apply(policy_yaml("shop", "ok", "{rules: [{}]}") +
-              policy_yaml("shop", "l7", "{rules: [{to: [{operation: {methods: [GET]}}]}]}") +
-              "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs, "
-              "namespace: shop}\nspec: {}\n");
+  world.apply(
+      policy_yaml("shop", "ok", "{rules: [{}]}") +
+      policy_yaml("shop", "l7", "{rules: [{to: [{operation: {methods: [GET]}}]}]}") +
+      "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs, "
+      "namespace: shop}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}\n");
   std::map<std::string, std::string> reasons;
   for (const auto& status : world.world.statuses())
     reasons[status.key.name] = status.conditions.at(0).reason;

@@ -1,0 +1,38 @@
+// Fetcher: the key sets behind the addresses that RequestAuthentication objects name. Envoy never
+// fetches: an address that does not answer would hold back its listener. One thread of its own;
+// http and https only, 1 MiB, 5 s, at most kRedirects redirects. An OIDC discovery document is
+// followed to its jwks_uri.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace weft::controlplane::jwks {
+
+inline constexpr std::size_t kBytesMax = 1 << 20;
+inline constexpr long kRedirects = 3;
+
+struct Timing {
+  Clock::duration refresh = std::chrono::minutes(5), retry = std::chrono::seconds(2);
+};
+
+class Fetcher {
+ public:
+  // `fetched` is called on the fetcher's thread when an address has another answer than before.
+  Fetcher(Timing timing,
+          std::function<void(const std::string& uri, const Parsed<std::string>& jwks)> fetched);
+  ~Fetcher();  // waits for a transfer under way, 5 s at most
+  // All addresses that matter now. Any thread.
+  void want(std::vector<std::string> uris);
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weft::controlplane::jwks

@@ -113,8 +113,7 @@ std::vector<Key> Api::find_many(const Json& request, const std::string& kind) co
 Parsed<Key> Api::find_one(const Json& request) const {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
-  Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "",
-                str(request, {"name"})};
+  Key key{kind->key(), kind->namespaced ? str(request, {"namespace"}) : "", str(request, {"name"})};
   if (parts_.store.find(key) == nullptr) return problem(not_found(*kind, key.name));
   return key;
 }
@@ -202,11 +201,23 @@ Parsed<Json> Api::component(const Json& request) {
   const auto name = str(request, {"component"}), node = str(request, {"node"}),
              action = str(request, {"action"});
   const int signal = static_cast<int>(number(request, {"signal"}, SIGTERM));
+  if (name == "envoy") return envoy(action, node, signal);
   Parsed<void> done = action == "stop"      ? parts_.supervisor.stop(name, node, signal)
                       : action == "start"   ? parts_.supervisor.start_again(name, node)
                       : action == "restart" ? parts_.supervisor.restart(name, node, signal)
                                             : parts_.supervisor.signal(name, node, signal);
   if (!done) return problem(done.error().text);
+  return status();
+}
+
+// Waypoints and gateways are pods: their kubelet starts again what ends, unless it is told to hold.
+Parsed<Json> Api::envoy(const std::string& action, const std::string& node, int signal) {
+  std::size_t count = 0;
+  for (const char* label : {"weft.dev/waypoint", "weft.dev/gateway"}) {
+    count +=
+        parts_.kubelet.signal_all(label, node, action == "start" ? 0 : signal, action == "stop");
+  }
+  if (count == 0) return problem("no Envoy runs" + (node.empty() ? std::string() : " on " + node));
   return status();
 }
 

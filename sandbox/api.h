@@ -41,6 +41,7 @@ class Api {
   Parsed<Json> annotate(const Json& request);
   Parsed<Json> exec(const Json& request) const;
   Parsed<Json> component(const Json& request);
+  Parsed<Json> envoy(const std::string& action, const std::string& node, int signal);
   Parsed<Json> logs(const Json& request) const;
   Json status() const;
   Parsed<Key> find_one(const Json& request) const;

@@ -6,6 +6,7 @@
 #include "base/net.h"
 #include "sandbox/ids.h"
 #include "sandbox/json.h"
+#include "sandbox/volumes.h"
 
 namespace weft::sandbox {
 namespace {
@@ -143,6 +144,10 @@ void Kubelet::sync() {
       begin(Json(*pod));
       continue;
     }
+    if (auto versions = volume_versions(store_, *pod); versions != run->second.volumes) {
+      if (!run->second.volumes.empty()) refresh_volumes(layout_, store_, *pod);
+      run->second.volumes = std::move(versions);
+    }
     if (!is_deleting(*pod)) continue;
     const long grace = number(*pod, {"metadata", "deletionGracePeriodSeconds"}, 30);
     const auto text = std::to_string(grace);
@@ -156,6 +161,19 @@ void Kubelet::sync() {
       run.pod->terminate(std::chrono::seconds(0));
     }
   }
+}
+
+std::size_t Kubelet::signal_all(const std::string& label, const std::string& node, int number,
+                                bool held) {
+  std::size_t count = 0;
+  for (auto& [uid, run] : runs_) {
+    const auto* object = store_.find(run.pod->key());
+    if (object == nullptr || at(*object, {"metadata", "labels", label}) == nullptr) continue;
+    if (!node.empty() && run.pod->node().name() != node) continue;
+    run.pod->signal(number, held);
+    ++count;
+  }
+  return count;
 }
 
 Parsed<ExecTarget> Kubelet::target(const std::string& ns, const std::string& pod,

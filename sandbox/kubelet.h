@@ -25,6 +25,8 @@ class Kubelet {
   ~Kubelet();
 
   void sync();
+  // As PodRun::signal, for every pod of ours with label `label`; `node` empty: all nodes. How many.
+  std::size_t signal_all(const std::string& label, const std::string& node, int number, bool held);
   Parsed<ExecTarget> target(const std::string& ns, const std::string& pod,
                             const std::string& container) const;
 
@@ -32,6 +34,7 @@ class Kubelet {
   struct Run {
     std::unique_ptr<PodRun> pod;
     std::set<std::string> ips;
+    std::string volumes;      // volume_versions() as the pod has them
     std::string terminating;  // deletionGracePeriodSeconds last obeyed
   };
   void begin(const nlohmann::json& pod);

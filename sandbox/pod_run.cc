@@ -129,6 +129,7 @@ void PodRun::advance() {
     return;
   }
   for (const auto& container : containers_) {
+    if (held_) break;
     if (container->state == Container::State::kWaiting && !container->restart_due)
       start_container(*container);
   }
@@ -291,6 +292,14 @@ void PodRun::container_ended(Container& container, int wait_status) {
       c->restart_due = false;
       advance();
     });
+  }
+  advance();
+}
+
+void PodRun::signal(int number, bool held) {
+  held_ = held;
+  for (const auto& container : containers_) {
+    if (container->state == Container::State::kRunning && number > 0) kill(container->pid, number);
   }
   advance();
 }

@@ -48,6 +48,10 @@ class PodRun {
   // SIGTERM now, SIGKILL after `grace`. A second call with less grace shortens the wait.
   void terminate(Clock::duration grace);
 
+  // Sends `number` to every running container. `held`: what ends stays ended until it is called
+  // again without.
+  void signal(int number, bool held);
+
   Phase phase() const { return phase_; }
   const Node& node() const { return around_.node; }
   const Key& key() const { return key_; }
@@ -75,6 +79,7 @@ class PodRun {
   std::string started_;
   std::string trouble_;  // why the world cannot be made
   Phase phase_ = Phase::kPending;
+  bool held_ = false;
   std::unique_ptr<PodWorld> world_;
   std::vector<std::unique_ptr<Container>> init_, containers_;
   Loop::Timer timer_ = 0;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <spdlog/spdlog.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +52,15 @@ Parsed<void> write_data(const Json& pod, const Json& source,
   return {};
 }
 
+struct Source {
+  const char* field;
+  const char* kind;
+  const char* name;
+  const char* resource;
+};
+constexpr Source kSources[] = {{"configMap", "ConfigMap", "name", "configmap"},
+                               {"secret", "Secret", "secretName", "secret"}};
+
 // The host directory that a volume shows.
 Parsed<std::string> volume_directory(const Layout& layout, const Store& store, const Json& pod,
                                      const Json& volume) {
@@ -63,14 +73,7 @@ Parsed<std::string> volume_directory(const Layout& layout, const Store& store, c
     chmod(dir.c_str(), 0777);
     return dir;
   }
-  struct Source {
-    const char* field;
-    const char* kind;
-    const char* name;
-    const char* resource;
-  };
-  for (const Source& s : {Source{"configMap", "ConfigMap", "name", "configmap"},
-                          Source{"secret", "Secret", "secretName", "secret"}}) {
+  for (const Source& s : kSources) {
     const auto* source = at(volume, {s.field});
     if (source == nullptr) continue;
     const auto* object = store.find(s.kind, ns_of(pod), str(*source, {s.name}));
@@ -181,6 +184,24 @@ Parsed<std::vector<Mount>> prepare_volumes(const Layout& layout, const Store& st
     mounts.push_back(std::move(mount));
   }
   return mounts;
+}
+
+void refresh_volumes(const Layout& layout, const Store& store, const Json& pod) {
+  for (const auto& volume : list(pod, {"spec", "volumes"})) {
+    if (auto done = volume_directory(layout, store, pod, volume); !done)
+      spdlog::warn("pod {}: {}", name_of(pod), done.error().text);
+  }
+}
+
+std::string volume_versions(const Store& store, const Json& pod) {
+  std::string text;
+  for (const auto& volume : list(pod, {"spec", "volumes"})) {
+    for (const Source& s : kSources) {
+      const auto* object = store.find(s.kind, ns_of(pod), str(volume, {s.field, s.name}));
+      if (object != nullptr) text += str(*object, {"metadata", "resourceVersion"}) + " ";
+    }
+  }
+  return text;
 }
 
 std::string mount_volumes(const std::vector<Mount>& mounts) {

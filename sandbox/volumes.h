@@ -26,6 +26,12 @@ Parsed<std::vector<Mount>> prepare_volumes(const Layout& layout, const Store& st
                                            const nlohmann::json& pod,
                                            const nlohmann::json& container);
 
+// Writes them again, into the same directories: what runs sees the new files, each replaced at
+// once. For a pod whose ConfigMaps or Secrets changed.
+void refresh_volumes(const Layout& layout, const Store& store, const nlohmann::json& pod);
+// resourceVersions of the ConfigMaps and Secrets that its volumes show, in one text.
+std::string volume_versions(const Store& store, const nlohmann::json& pod);
+
 // For `prepare`, inside the pod: a mount namespace of the container's own with `mounts` in it. A
 // target that the machine has no place for gets one on a private copy of its nearest directory.
 // Returns what failed, or "".

@@ -36,16 +36,18 @@ json one_endpoint(const std::string& name, const json& address) {
 // Discovery and access logs: TLS, the server must be the control plane.
 json server_cluster(const EnvoySettings& settings) {
   const auto address = SocketAddress::parse(settings.server);
+  // From a file that is replaced when the roots rotate; Envoy watches it.
   const json validation = {
-      {"trusted_ca", {{"filename", std::string(kDirectory) + "/root-cert.pem"}}},
-      {"match_typed_subject_alt_names",
-       only({{"san_type", "DNS"}, {"matcher", {{"exact", settings.server_name}}}})}};
+      {"name", "roots"},
+      {"sds_config",
+       {{"resource_api_version", "V3"},
+        {"path_config_source", {{"path", std::string(kDirectory) + "/roots.json"}}}}}};
   const json tls = typed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
                          {{"sni", settings.server_name},
                           {"common_tls_context",
                            {{"alpn_protocols", only("h2")},
                             {"tls_params", {{"tls_minimum_protocol_version", "TLSv1_3"}}},
-                            {"validation_context", validation}}}});
+                            {"validation_context_sds_secret_config", validation}}}});
   const json http2 =
       typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             {{"explicit_http_config",
@@ -85,6 +87,17 @@ json admin_listener(const char* name, std::uint16_t port, const char* path,
           {"filter_chains",
            only({{"filters", only({{"name", "envoy.filters.network.http_connection_manager"},
                                    {"typed_config", manager}})}})}};
+}
+
+// The file that `validation` above names.
+std::string roots_file(const EnvoySettings& settings) {
+  const json context = {
+      {"trusted_ca", {{"inline_string", settings.roots_pem}}},
+      {"match_typed_subject_alt_names",
+       only({{"san_type", "DNS"}, {"matcher", {{"exact", settings.server_name}}}})}};
+  return json({{"resources", only(typed("envoy.extensions.transport_sockets.tls.v3.Secret",
+                                        {{"name", "roots"}, {"validation_context", context}}))}})
+      .dump(1);
 }
 
 json metadata(const Envoy& envoy, const std::string& name) {
@@ -203,7 +216,7 @@ std::vector<json> manifests(const Envoy& envoy, const EnvoySettings& settings) {
                  {"type", "Opaque"},
                  {"data",
                   {{"bootstrap.json", base64(bootstrap(envoy, settings))},
-                   {"root-cert.pem", base64(settings.roots_pem)}}}};
+                   {"roots.json", base64(roots_file(settings))}}}};
   const json selector = {{kGatewayNameLabel, envoy.name}};
   json deployment = {
       {"apiVersion", "apps/v1"},

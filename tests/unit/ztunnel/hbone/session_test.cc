@@ -142,6 +142,14 @@ TEST_F(SessionTest, ServerPrefaceIsGolden) {
                                     frame(8, 0, 0, number(16777216 - 65535))));
 }
 
+TEST_F(SessionTest, TheAnswerToSettingsIsGolden) {
+  const std::string up = client.take(), down = server.take();
+  ASSERT_TRUE(server.give(up).has_value());
+  ASSERT_TRUE(client.give(down).has_value());
+  EXPECT_EQ(hex(server.take()), "000000" "04" "01" "00000000");  // ACK
+  EXPECT_EQ(hex(client.take()), "000000" "04" "01" "00000000");
+}
+
 TEST_F(SessionTest, ConnectHeadIsGolden) {
   client.take();
   client.open({.authority = "a:1", .baggage = "k=v", .forwarded = "f", .traceparent = "t", .forwarded_network = "n"});
@@ -267,6 +275,12 @@ TEST_F(SessionTest, GracefulGoawaySaysMaxThenTheRealLast) {
   EXPECT_TRUE(stream.closed);
   EXPECT_TRUE(client.session.is_over());
   EXPECT_TRUE(server.session.is_over());
+}
+
+TEST_F(SessionTest, AClientsGoawayNamesNoStream) {
+  exchange();
+  client.session.announce_shutdown();
+  EXPECT_EQ(hex(client.take()), hex(frame(7, 0, 0, number(0) + number(0))));
 }
 
 TEST_F(SessionTest, RequestsBeyondTheGoawayAreRefusedNotLost) {
@@ -421,7 +435,7 @@ TEST_F(SessionTest, NoPrefaceIsMalformed) {
 TEST_F(SessionTest, ConnectionErrorIsAGoawayThatSaysWhy) {
   exchange();
   ASSERT_TRUE(server.give(frame(0, 0, 1, "x")).has_value());  // DATA on an idle stream
-  EXPECT_EQ(hex(server.take()).substr(6, 2), "07");
+  EXPECT_EQ(hex(server.take()), hex(frame(7, 0, 0, number(0) + number(1) + "DATA: stream in idle")));  // last stream, PROTOCOL_ERROR
   EXPECT_TRUE(server.session.is_over());
   EXPECT_STREQ(server.session.trouble(), "PROTOCOL_ERROR");
   EXPECT_EQ(server.session.trouble_detail(), "DATA: stream in idle");

@@ -18,6 +18,7 @@ except ImportError:
     print("python3-h2 is not installed")
     sys.exit(77)
 
+GOAWAY = bytes.fromhex("000008" "07" "00" "00000000") + bytes(8)  # NO_ERROR, last stream 0
 ECHO = sys.argv.pop(1)
 DIR = tempfile.TemporaryDirectory()
 subprocess.run([ECHO, "certificates", DIR.name, "client", "server"], check=True)
@@ -159,6 +160,17 @@ class AgainstOurServer(unittest.TestCase):
         peer.flush()
         self.assertEqual(peer.until(h2.events.PingAckReceived).ping_data, b"12345678")
 
+    def test_goaway_lets_what_is_open_finish_and_then_the_server_hangs_up(self):
+        peer = self.dial()
+        stream = peer.connect("10.0.0.1:1")
+        peer.until(h2.events.ResponseReceived)
+        peer.sock.sendall(GOAWAY)  # past h2, which would send nothing after its own
+        peer.send(stream, b"still", end=True)
+        self.assertEqual(peer.until(h2.events.DataReceived).data, b"still")
+        peer.until(h2.events.StreamEnded)
+        with self.assertRaises(EOFError):
+            peer.until(h2.events.ResponseReceived)
+
     def test_no_certificate_and_wrong_alpn_are_refused(self):
         for kwargs in ({"certificate": False}, {"alpn": "http/1.1"}):
             with self.assertRaises((ssl.SSLError, EOFError, OSError)):
@@ -254,6 +266,35 @@ class AgainstOurClient(unittest.TestCase):
     def test_a_server_without_h2_is_refused(self):
         result = self.connect(self.serve(lambda peer: None, alpn="http/1.1"))
         self.assertEqual(result.returncode, 1)
+
+    def test_goaway_lets_what_is_open_finish(self):
+        def play(peer):
+            request = peer.until(h2.events.RequestReceived)
+            peer.h2.send_headers(request.stream_id, [(":status", "200")])
+            peer.flush()
+            peer.sock.sendall(GOAWAY[:9] + request.stream_id.to_bytes(4, "big") + bytes(4))
+            peer.until(h2.events.StreamEnded)
+            peer.send(request.stream_id, b"after", end=True)
+            peer.until(h2.events.ConnectionTerminated)
+
+        result = self.connect(self.serve(play), b"x")
+        self.assertEqual((result.returncode, result.stdout), (0, b"after"), result.stderr)
+
+    def test_ping_is_answered(self):
+        seen = {}
+
+        def play(peer):
+            request = peer.until(h2.events.RequestReceived)
+            peer.h2.send_headers(request.stream_id, [(":status", "200")])
+            peer.h2.ping(b"87654321")
+            peer.flush()
+            seen["ping"] = peer.until(h2.events.PingAckReceived).ping_data
+            peer.send(request.stream_id, b"", end=True)
+            peer.until(h2.events.ConnectionTerminated)
+
+        self.connect(self.serve(play))
+        self.thread.join()
+        self.assertEqual(seen, {"ping": b"87654321"})
 
     def test_goaway_and_cancel(self):
         def play(peer):

@@ -81,6 +81,10 @@ bool is_sandwiched(const Workload& workload) {
   return workload.application_tunnel && workload.application_tunnel->proxy_protocol;
 }
 
+bool is_claims_port(const Workload& workload, std::uint16_t port) {
+  return is_sandwiched(workload) && (workload.application_tunnel->port == 0 || workload.application_tunnel->port == port);
+}
+
 Result<Transit> find_transit(const Snapshot& snapshot, const Workload& self, const IpAddress* ip, std::string_view host,
                              std::uint16_t port) {
   if (ip == nullptr) {

@@ -26,6 +26,9 @@ bool is_waypoint_of(const Snapshot& snapshot, const Workload& workload, const Se
 // ztunnel terminates HBONE for `workload` and hands on connections with a PROXY header: a sandwiched waypoint.
 bool is_sandwiched(const Workload& workload);
 
+// Whoever reaches this port of the workload is believed to be whom a PROXY header says: nobody but ztunnel may.
+bool is_claims_port(const Workload& workload, std::uint16_t port);
+
 // A connection that passes through a waypoint on its way to somebody else.
 struct Transit {
   SocketAddress destination;  // as the client addressed it; a host name as the service's VIP

@@ -28,6 +28,9 @@ struct ProxyConfig {
   Clock::duration app_connect_timeout = std::chrono::seconds(5);  // inbound: TCP to the application
   Clock::duration workload_wait =
       std::chrono::seconds(5);  // for the local pod's own record and certificate
+  // A waypoint's node may know of a service later, or earlier, than the client's: both wait this
+  // long for news before a CONNECT that the waypoint does not own fails.
+  Clock::duration transit_wait = std::chrono::seconds(1);
   Clock::duration dns_timeout = std::chrono::seconds(5);
   Clock::duration pod_drain =
       std::chrono::seconds(5);  // HBONE still accepted after the pod was deleted

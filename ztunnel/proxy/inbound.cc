@@ -9,37 +9,6 @@
 namespace weft::proxy {
 namespace {
 
-bool has_address(const mesh::Workload& workload, const IpAddress& ip) {
-  return std::ranges::find(workload.addresses, ip) != workload.addresses.end();
-}
-
-bool is_endpoint_of(const mesh::Snapshot& snapshot, const mesh::Workload& self,
-                    std::string_view service_key) {
-  return std::ranges::any_of(snapshot.endpoints(service_key),
-                             [&](const auto& each) { return each->uid == self.uid; });
-}
-
-// `self` is the waypoint that `address` names.
-bool is_gateway(const mesh::Snapshot& snapshot, const mesh::Workload& self,
-                const std::optional<mesh::GatewayAddress>& address) {
-  if (!address) return false;
-  if (const auto* name = std::get_if<mesh::NamespacedHostname>(&address->destination))
-    return is_endpoint_of(snapshot, self, name->key());
-  const auto& ip = std::get<mesh::NetworkAddress>(address->destination).ip;
-  if (has_address(self, ip)) return true;
-  auto service = snapshot.service_by_vip(ip, self.ns);
-  return service && is_endpoint_of(snapshot, self, service->key());
-}
-
-// Traffic for `ip` is to pass through `self`, a waypoint.
-bool stands_before(const mesh::Snapshot& snapshot, const mesh::Workload& self,
-                   const IpAddress& ip) {
-  if (auto workload = snapshot.workload_by_ip(ip))
-    return is_gateway(snapshot, self, workload->waypoint);
-  auto service = snapshot.service_by_vip(ip, self.ns);
-  return service && is_gateway(snapshot, self, service->waypoint);
-}
-
 std::uint16_t port_of(const mesh::Service& service, const mesh::Workload& self,
                       std::uint16_t service_port) {
   if (auto own = self.services.find(service.key()); own != self.services.end()) {
@@ -53,25 +22,70 @@ std::uint16_t port_of(const mesh::Service& service, const mesh::Workload& self,
   return 0;
 }
 
+// The port of `self` that `authority` means, without a tunnel's redirection.
+Result<std::uint16_t> named_port(const mesh::Snapshot& snapshot, const mesh::Workload& self,
+                                 const hbone::Authority& authority) {
+  if (authority.ip) return authority.port;
+  auto service = snapshot.service_by_hostname(authority.host, self.ns);
+  if (!service) return fail(Code::kUnreachable, "unknown service");
+  const auto port = port_of(*service, self, authority.port);
+  if (port == 0) return fail(Code::kUnreachable, "port not in service");
+  return port;
+}
+
+Result<Target> at_port(const IpAddress& ip, std::uint16_t port) {
+  if (mesh::is_in_pod_port(port)) return fail(Code::kUnreachable, "port of the proxy itself");
+  return Target{.app = {ip, port}, .destination = {ip, port}};
+}
+
+// A pod whose applications are shown the client by the kernel. An application tunnel without a
+// header takes everything.
+Result<Target> plain_target(const mesh::Snapshot& snapshot, const mesh::Workload& self,
+                            const SocketAddress& local, const hbone::Authority& authority,
+                            bool own) {
+  const auto& tunnel = self.application_tunnel;
+  if (authority.ip && !own && !tunnel) {
+    auto through = mesh::find_transit(snapshot, self, &*authority.ip, {}, authority.port);
+    if (!through) return fail(Code::kMalformed, "authority is not this pod");
+  }
+  auto port = named_port(snapshot, self, authority);
+  if (!port) return std::unexpected(port.error());
+  return at_port(local.ip, tunnel && tunnel->port != 0 ? tunnel->port : *port);
+}
+
+Result<Target> sandwiched_target(const mesh::Snapshot& snapshot, const mesh::Workload& self,
+                                 const SocketAddress& local, const hbone::Authority& authority,
+                                 bool own) {
+  const auto tunnel_port = self.application_tunnel->port;
+  const auto believing = [&](std::uint16_t port) -> Result<Target> {
+    auto target = at_port(*IpAddress::parse("127.0.0.1"), port);
+    if (target) target->header = true;
+    return target;
+  };
+  if (own) {
+    if (tunnel_port != 0 && authority.port == tunnel_port)
+      return fail(Code::kUnreachable, "port of the waypoint itself");
+    auto target = tunnel_port == 0 ? believing(authority.port) : at_port(local.ip, authority.port);
+    if (target) target->destination = {local.ip, authority.port};
+    return target;
+  }
+  auto transit = mesh::find_transit(snapshot, self, authority.ip ? &*authority.ip : nullptr,
+                                    authority.host, authority.port);
+  if (!transit) return std::unexpected(transit.error());
+  auto target = believing(tunnel_port != 0 ? tunnel_port : authority.port);
+  if (!target) return target;
+  target->destination = transit->destination;
+  target->transit = std::make_unique<mesh::Transit>(*std::move(transit));
+  return target;
+}
+
 }  // namespace
 
-Result<std::uint16_t> target_of(const mesh::Snapshot& snapshot, const mesh::Workload& self,
-                                const SocketAddress& local, const hbone::Authority& authority) {
-  std::uint16_t port = authority.port;
-  if (authority.ip) {
-    const bool here = *authority.ip == local.ip || self.application_tunnel ||
-                      stands_before(snapshot, self, *authority.ip);
-    if (!here) return fail(Code::kMalformed, "authority is not this pod");
-  } else {
-    auto service = snapshot.service_by_hostname(authority.host, self.ns);
-    if (!service) return fail(Code::kUnreachable, "unknown service");
-    port = port_of(*service, self, authority.port);
-  }
-  if (self.application_tunnel && self.application_tunnel->port != 0)
-    port = self.application_tunnel->port;
-  if (port == 0) return fail(Code::kUnreachable, "port not in service");
-  if (mesh::is_in_pod_port(port)) return fail(Code::kUnreachable, "port of the proxy itself");
-  return port;
+Result<Target> target_of(const mesh::Snapshot& snapshot, const mesh::Workload& self,
+                         const SocketAddress& local, const hbone::Authority& authority) {
+  const bool own = authority.ip && *authority.ip == local.ip;
+  return mesh::is_sandwiched(self) ? sandwiched_target(snapshot, self, local, authority, own)
+                                   : plain_target(snapshot, self, local, authority, own);
 }
 
 SocketAddress client_of(std::string_view forwarded, const SocketAddress& peer) {
@@ -89,6 +103,15 @@ SocketAddress client_of(std::string_view forwarded, const SocketAddress& peer) {
   return peer;
 }
 
+SocketAddress client_in_family_of(const SocketAddress& destination, SocketAddress client,
+                                  const mesh::Workload* workload) {
+  if (workload == nullptr || client.ip.is_v4() == destination.ip.is_v4()) return client;
+  const auto found = std::ranges::find(workload->addresses, destination.ip.is_v4(),
+                                       [](const IpAddress& ip) { return ip.is_v4(); });
+  if (found != workload->addresses.end()) client.ip = *found;
+  return client;
+}
+
 mesh::ServicePtr guess_service(const mesh::Snapshot& snapshot, const mesh::Workload& self,
                                std::uint16_t port, std::string_view host) {
   if (!host.empty()) {
@@ -104,9 +127,10 @@ mesh::ServicePtr guess_service(const mesh::Snapshot& snapshot, const mesh::Workl
 }
 
 io::Task<Result<io::Socket>> deliver(PodContext& pod, const mesh::Workload& self,
-                                     SocketAddress client, SocketAddress app, Live& live) {
+                                     std::optional<SocketAddress> client, SocketAddress app,
+                                     Live& live) {
   auto& context = pod.loop_context;
-  auto verdict = mesh::authorize(*pod.snapshot(), self, live.attributes);
+  auto verdict = live.judge(*pod.snapshot(), self);
   live.judged = true;
   if (!verdict.allowed) {
     live.denied = true;
@@ -117,8 +141,9 @@ io::Task<Result<io::Socket>> deliver(PodContext& pod, const mesh::Workload& self
   auto taken = co_await context.socket_source.take(pod.pod.uid, app.ip.is_v6(), false, deadline);
   if (!taken) co_return std::unexpected(taken.error());
   io::Socket socket(context.loop, std::move(*taken));
-  auto prepared = context.sockets.deliver_as(socket.get(), client, app,
-                                             static_cast<std::uint32_t>(pod.chance()));
+  const auto spread = static_cast<std::uint32_t>(pod.chance());
+  auto prepared = client ? context.sockets.deliver_as(socket.get(), *client, app, spread)
+                         : context.sockets.deliver_from_loopback(socket.get(), app, spread);
   if (!prepared) co_return std::unexpected(prepared.error());
   live.waits_on = socket.get();
   auto connected = co_await io::connect(context.loop, socket.get(), app, deadline);
@@ -138,6 +163,8 @@ void finish_refused(ConnectionRecord& record, Clock::time_point now, const Error
     hint = "no socket in the pod's network namespace: is the agent running?";
   if (error.code == Code::kUnreachable && error.os != 0)
     hint = "the application does not accept connections on that port";
+  if (error.code == Code::kMalformed)
+    hint = "the client asked for an address that is neither this pod's nor behind it as a waypoint";
   record.finish_error(now, Outcome::kConnect, error, hint);
 }
 

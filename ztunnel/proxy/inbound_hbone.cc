@@ -4,6 +4,7 @@
 #include "ztunnel/io/ops.h"
 #include "ztunnel/proxy/end.h"
 #include "ztunnel/proxy/metrics.h"
+#include "ztunnel/proxy/proxy_protocol.h"
 #include "ztunnel/proxy/relay.h"
 #include "ztunnel/proxy/sockets.h"
 
@@ -138,22 +139,61 @@ io::Task<Result<io::Socket>> InboundHbone::admit(hbone::IncomingStream& incoming
   if (record.source_workload && record.source_workload->identity() != *peer.identity)
     record.source_workload = nullptr;
 
-  // The application expects a PROXY v2 header that is not written yet: refused rather than sent
-  // without.
-  if (self->application_tunnel && self->application_tunnel->proxy_protocol) {
-    co_return fail(Code::kUnsupported, "application tunnel with PROXY protocol");
-  }
   const auto authority = hbone::Authority::parse(request.authority);
   if (!authority) co_return fail(Code::kMalformed, "authority");
-  auto port = target_of(*snapshot, *self, peer.local, *authority);
-  if (!port) co_return std::unexpected(port.error());
-  const SocketAddress app{peer.local.ip, *port};
-  record.destination = app;
-  record.service = guess_service(*snapshot, *self, *port, hbone::forwarded_host(request.forwarded));
+  auto target = co_await find_target(peer, *authority);
+  if (!target) co_return std::unexpected(target.error());
+  record.destination = target->destination;
+  record.service = target->transit
+                       ? target->transit->service
+                       : guess_service(*snapshot, *self, target->app.port,
+                                       hbone::forwarded_host(request.forwarded));
   baggage = hbone::format_baggage(baggage_of(*self));
-  live.attributes = {peer.client.ip, app.ip, app.port, peer.identity.get()};
-  auto delivered = co_await deliver(pod_, *self, record.source, app, live);
-  co_return delivered;
+  live.attributes = {peer.client.ip, target->destination.ip, target->destination.port,
+                     peer.identity.get()};
+  live.transit = std::move(target->transit);
+  if (!target->header) {
+    auto delivered = co_await deliver(pod_, *self, record.source, target->app, live);
+    co_return delivered;
+  }
+  record.source = client_in_family_of(target->destination, record.source,
+                                      record.source_workload.get());
+  auto proxy = co_await deliver(pod_, *self, std::nullopt, target->app, live);
+  if (!proxy) co_return proxy;
+  const auto header = proxy_header(record.source, target->destination, *peer.identity);
+  live.waits_on = proxy->get();
+  auto told = co_await io::send_all(pod_.loop(), proxy->get(), header,
+                                    pod_.loop().in(pod_.config().app_connect_timeout));
+  live.waits_on = -1;
+  if (live.denied) co_return fail(Code::kDenied, "policy");
+  if (!told) co_return fail(Code::kUnreachable, "proxy header", told.error().os);
+  co_return proxy;
+}
+
+// A waypoint's node may hear of a service after the client's node did: what is behind nobody yet is
+// looked at again when there is news.
+io::Task<Result<Target>> InboundHbone::find_target(const Peer& peer,
+                                                   const hbone::Authority& authority) {
+  auto& context = pod_.loop_context;
+  const auto deadline = context.loop.in(context.config.transit_wait);
+  bool asked = context.lookup == nullptr || !authority.ip || *authority.ip == peer.local.ip;
+  for (;;) {
+    const auto snapshot = pod_.snapshot();
+    const auto self = pod_.self(*snapshot);
+    if (!self) co_return fail(Code::kUnreachable, "local workload");
+    auto target = target_of(*snapshot, *self, peer.local, authority);
+    const bool own = authority.ip && *authority.ip == peer.local.ip;
+    if (target || own || !mesh::is_sandwiched(*self)) co_return target;
+    if (!asked) {
+      asked = true;
+      auto fetched = co_await context.lookup->fetch(
+          context.loop, self->network + "/" + authority.ip->str(), deadline);
+      if (fetched) continue;
+    }
+    auto news = co_await pod_.snapshot_changed.wait(deadline);
+    if (!news) co_return target;
+    if (pod_.stopping) co_return fail(Code::kDraining, "local workload");
+  }
 }
 
 void InboundHbone::drain() {

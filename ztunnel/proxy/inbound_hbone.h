@@ -1,7 +1,8 @@
 // InboundHbone: tunnels that peers open to podIP:15008, and the CONNECT streams in them. Loop
 // thread. TLS with the pod's credentials → authority must be this pod → policy (401) → the
 // application at podIP:port from a loopback source, seeing the client's address (503) → 200 →
-// relay. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
+// relay. For a sandwiched waypoint: authority must be behind it → the endpoints' policies, where it
+// is no HTTP → its proxy on loopback, told by a PROXY v2 header who the client has proven to be. Source: ambient-protocol facts §1.7, §1.8, §3.1, §5.4.
 #pragma once
 
 #include <map>
@@ -41,6 +42,7 @@ class InboundHbone final : public Server {
                                      std::string& detail);
   io::Spawned handle_stream(io::Scope& scope, hbone::IncomingStream incoming,
                             std::shared_ptr<const Peer> peer);
+  io::Task<Result<Target>> find_target(const Peer& peer, const hbone::Authority& authority);
   io::Task<Result<io::Socket>> admit(hbone::IncomingStream& incoming, const Peer& peer, Live& live,
                                      ConnectionRecord& record, std::string& baggage);
 

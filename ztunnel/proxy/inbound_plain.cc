@@ -42,6 +42,9 @@ io::Task<Result<io::Socket>> InboundPlain::admit(int client, Live& live, Connect
     co_return fail(Code::kMalformed, "destination is not this pod");
   if (mesh::is_in_pod_port(local->port))
     co_return fail(Code::kUnreachable, "port of the proxy itself");
+  // Who writes there is believed to be anybody: whatever listens, only ztunnel comes through.
+  if (mesh::is_claims_port(**self, local->port))
+    co_return fail(Code::kUnreachable, "port of the waypoint itself");
   live.attributes = {peer->ip, local->ip, local->port, nullptr};
   auto delivered = co_await deliver(pod_, **self, *peer, *local, live);
   co_return delivered;

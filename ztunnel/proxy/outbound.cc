@@ -19,6 +19,19 @@ void describe_route(const mesh::Route& route, ConnectionRecord& record) {
   record.service = route.service;
 }
 
+// A waypoint says that this service is not behind it: its node knows more than this one, or less.
+bool is_disowned(const mesh::Route& route, const Refusal& why) {
+  return route.via_waypoint && why.error.code == Code::kMalformed;
+}
+
+// The application has seen nothing yet, and another endpoint, another replica of the waypoint or
+// newer knowledge may do.
+bool may_try_again(const mesh::Route& route, const Refusal& why) {
+  if (is_disowned(route, why)) return true;
+  if (route.via_waypoint) return why.dial_failed || why.error.code == Code::kUnreachable;
+  return route.service && route.workload && why.dial_failed;
+}
+
 const char* hint_of(const Error& error) {
   switch (error.code) {
     case Code::kDenied:
@@ -96,7 +109,7 @@ io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, Connec
                                        context.loop.in(context.config.workload_wait));
     if (!fetched) co_return fault(fetched.error());
   }
-  const auto snapshot = pod_.snapshot();
+  auto snapshot = pod_.snapshot();
   auto route = mesh::resolve(*snapshot, me, *original, pod_.random());
   if (!route) co_return fault(route.error());
 
@@ -105,10 +118,18 @@ io::Task<Result<Outbound::Upstream>> Outbound::reach(int app, Live& live, Connec
     describe_route(*route, record);
     auto dialed = co_await dial(me, *route, live, record, why);
     if (dialed) co_return dialed;
-    const bool another =
-        (route->service || route->via_waypoint) && why.dial_failed && !live.stop.is_set();
-    if (!another || endpoint == kEndpointsMax) co_return std::unexpected(dialed.error());
-    tried.push_back(route->workload->uid);
+    if (endpoint == kEndpointsMax || live.stop.is_set() || !may_try_again(*route, why))
+      co_return std::unexpected(dialed.error());
+    if (is_disowned(*route, why)) {
+      if (pod_.snapshot() == snapshot) {
+        auto news =
+            co_await pod_.snapshot_changed.wait(context.loop.in(context.config.transit_wait));
+        if (!news) co_return std::unexpected(dialed.error());
+      }
+      snapshot = pod_.snapshot();
+    } else {
+      tried.push_back(route->workload->uid);
+    }
     auto next = mesh::resolve(*snapshot, me, *original, pod_.random(), tried);
     if (!next) co_return std::unexpected(dialed.error());
     route = std::move(next);

@@ -30,6 +30,11 @@ Live::~Live() {
   --pod_.loop_context.connections;
 }
 
+mesh::Verdict Live::judge(const mesh::Snapshot& snapshot, const mesh::Workload& self) const {
+  return transit ? mesh::authorize_transit(snapshot, *transit, attributes)
+                 : mesh::authorize(snapshot, self, attributes);
+}
+
 void Live::cut() {
   stop.set();
   if (waits_on >= 0) pod_.loop().cancel(waits_on);
@@ -69,7 +74,7 @@ void PodContext::judge_again() {
   const auto me = self(*now);
   for (Live* live = first_; live != nullptr; live = live->next_) {
     if (!live->judged || live->denied || !me) continue;
-    auto verdict = mesh::authorize(*now, *me, live->attributes);
+    auto verdict = live->judge(*now, *me);
     if (verdict.allowed) continue;
     live->denied = true;
     live->verdict = std::make_unique<mesh::Verdict>(std::move(verdict));

@@ -11,6 +11,7 @@
 #include "mesh/policy.h"
 #include "mesh/resolve.h"
 #include "mesh/snapshot.h"
+#include "mesh/waypoint.h"
 #include "ztunnel/io/event.h"
 #include "ztunnel/io/scope.h"
 #include "ztunnel/io/socket.h"
@@ -34,12 +35,16 @@ class Live {
 
   // Inbound only: what policy sees. `source` is null without mutual TLS. Set before judged.
   mesh::ConnectionAttributes attributes;
+  std::unique_ptr<mesh::Transit>
+      transit;  // it passes through this pod, a waypoint: judged as that. Null: it is for the pod
   bool judged = false;  // it was let in by policy, so policy may cut it
   bool denied = false;  // it was cut by policy: `verdict` says which
   std::unique_ptr<mesh::Verdict> verdict;
   io::Event stop;
   int waits_on = -1;  // a socket with a pending operation before the relay: cut() cancels it
 
+  // Under `snapshot`, where the pod is `self`.
+  mesh::Verdict judge(const mesh::Snapshot& snapshot, const mesh::Workload& self) const;
   void cut();
 
  private:

@@ -65,6 +65,11 @@ class KernelSockets final : public Sockets {
     shown.port_be = htons(client.port);
     if (::setsockopt(fd, SOL_WEFT, WEFT_SO_CLIENT, &shown, sizeof shown) != 0)
       return fail(Code::kUnsupported, "WEFT_SO_CLIENT", errno);
+    return deliver_from_loopback(fd, app, spread);
+  }
+
+  Result<void> deliver_from_loopback(int fd, const SocketAddress& app,
+                                     std::uint32_t spread) override {
     int on = 1;
     // The port is chosen at connect(): one source port may serve many destinations.
     if (::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 &&

@@ -29,6 +29,9 @@ class Sockets {
   // not answer WEFT_SO_CLIENT.
   virtual Result<void> deliver_as(int fd, const SocketAddress& client, const SocketAddress& app,
                                   std::uint32_t spread) = 0;
+  // The same without showing a client: the application learns it from a header.
+  virtual Result<void> deliver_from_loopback(int fd, const SocketAddress& app,
+                                             std::uint32_t spread) = 0;
 
   // Datagrams, never blocking: kSystem with os=EAGAIN when nothing is there.
   virtual Result<std::size_t> receive_from(int fd, std::span<std::byte> buffer,

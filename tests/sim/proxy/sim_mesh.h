@@ -45,6 +45,9 @@ struct SimSockets final : Sockets {
     shown = client;
     return {};
   }
+  Result<void> deliver_from_loopback(int, const SocketAddress&, std::uint32_t) override {
+    return {};
+  }
   Result<std::size_t> receive_from(int, std::span<std::byte>, SocketAddress&) override {
     return fail(Code::kUnsupported, "sim");
   }

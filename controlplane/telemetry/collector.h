@@ -28,18 +28,23 @@ struct Workload {
   std::string canonical_service = "unknown", canonical_revision = "latest", cluster = "unknown";
   std::string principal;  // with spiffe://; "" when it has none
 };
+struct Service {
+  std::string host, name, ns;
+};
 class Directory {
  public:
   virtual ~Directory() = default;
   virtual std::optional<Workload> by_address(const IpAddress& ip) const = 0;  // any thread
+  virtual std::optional<Service> service_at(const SocketAddress& vip) const = 0;
+  virtual std::optional<Service> service_by_host(const std::string& host) const = 0;
 };
 
 struct Options {
   // Beside reporter="waypoint" (gateways: "source"): the same counts as sidecars would report them.
   bool compat_reporters = true;
-  std::size_t series_max = 10'000;            // label sets a metric; more are counted as dropped
+  std::size_t series_max = 10'000;  // label sets a metric; more are counted as dropped
   Clock::duration series_idle = std::chrono::hours(1);  // after which a series goes
-  bool access_log = true;                     // one line per request or connection
+  bool access_log = true;                               // one line per request or connection
 };
 
 class Collector {

@@ -2,7 +2,9 @@
 #include <linux/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/utsname.h>
 
+#include <cstdio>
 #include <thread>
 #include <vector>
 
@@ -140,7 +142,17 @@ TEST_F(Options, AClientOfTheWrongSizeIsRefused) {
   EXPECT_EQ(setsockopt(fd.get(), SOL_WEFT, 99, wrong, sizeof(weft_address)), -1);
 }
 
+// Since 6.5 the kernel ignores a hook that left a value longer than its page alone, so that nothing
+// here could fail; before, such a call ended in EFAULT unless the hook had set optlen to 0.
+bool kernel_passes_long_options() {
+  utsname name{};
+  int major = 0, minor = 0;
+  if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return false;
+  return major > 6 || (major == 6 && minor >= 5);
+}
+
 TEST_F(Options, OptionsLargerThanThePageOfTheHookAreUntouched) {
+  if (kernel_passes_long_options()) GTEST_SKIP() << "this kernel passes them whatever a hook does";
   const InNetns here(pod_);
   const Fd fd = stream_socket(Form::kV4);
   std::vector<int> large(100'000 / sizeof(int), 0);

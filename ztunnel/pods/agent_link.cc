@@ -262,9 +262,10 @@ void AgentLink::handle_grant(const Grant& grant, std::vector<Fd> descriptors) {
 
 void AgentLink::ask(SocketAsk ask, Answer answer) {
   if (state_ != State::kLive) return answer(ask, fail(Code::kClosed, "the agent is away"));
-  ask.id = next_ask_++;
+  const auto id = next_ask_++;
+  ask.id = id;
   auto packet = encode_socket_request(ask);
-  asked_.emplace(ask.id, Asked{std::move(ask), std::move(answer)});
+  asked_.emplace(id, Asked{std::move(ask), std::move(answer)});
   send(std::move(packet));
 }
 

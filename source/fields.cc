@@ -56,7 +56,11 @@ std::string likely_name(std::string_view name, const std::vector<std::string>& k
   std::string best;
   std::size_t least = name.size() > 5 ? 3 : 2;  // fewer edits than this
   for (const std::string& one : known) {
-    const std::size_t distance = edits(folded(name), folded(one));
+    const std::string left = folded(name), right = folded(one);
+    constexpr std::size_t kStemMin = 4;
+    const bool stem = std::min(left.size(), right.size()) >= kStemMin &&
+                      (left.starts_with(right) || right.starts_with(left));
+    const std::size_t distance = std::min<std::size_t>(edits(left, right), stem ? 1 : kNameMax);
     if (distance < least) {
       least = distance;
       best = one;

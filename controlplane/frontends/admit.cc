@@ -4,9 +4,16 @@
 #include <string_view>
 #include <utility>
 
+#include "controlplane/frontends/gateway/gateway.h"
+#include "controlplane/frontends/gateway/grpc_route.h"
+#include "controlplane/frontends/gateway/http_route.h"
 #include "controlplane/frontends/istio/authorization.h"
 #include "controlplane/frontends/istio/destination_rule.h"
+#include "controlplane/frontends/istio/gateway.h"
 #include "controlplane/frontends/istio/peer_authentication.h"
+#include "controlplane/frontends/istio/request_authentication.h"
+#include "controlplane/frontends/istio/service_entry.h"
+#include "controlplane/frontends/istio/telemetry.h"
 #include "controlplane/frontends/istio/virtual_service.h"
 
 namespace weft::controlplane {
@@ -29,6 +36,24 @@ constexpr std::pair<std::string_view, Judge> kJudges[] = {
      [](const source::Object& o) { return refusal(istio::decode_virtual_service(o)); }},
     {"DestinationRule.networking.istio.io",
      [](const source::Object& o) { return refusal(istio::decode_destination_rule(o)); }},
+    {"ServiceEntry.networking.istio.io",
+     [](const source::Object& o) { return refusal(istio::decode_service_entry(o)); }},
+    {"Gateway.networking.istio.io",
+     [](const source::Object& o) { return refusal(istio::decode_gateway(o)); }},
+    {"RequestAuthentication.security.istio.io",
+     [](const source::Object& o) { return refusal(istio::decode_request_authentication(o)); }},
+    {"Telemetry.telemetry.istio.io",
+     [](const source::Object& o) { return refusal(istio::decode_telemetry(o)); }},
+    {"HTTPRoute.gateway.networking.k8s.io",
+     [](const source::Object& o) { return refusal(gateway_api::decode_http_route(o)); }},
+    {"GRPCRoute.gateway.networking.k8s.io",
+     [](const source::Object& o) { return refusal(gateway_api::decode_grpc_route(o)); }},
+    {"Gateway.gateway.networking.k8s.io",
+     [](const source::Object& o) { return refusal(gateway_api::decode_gateway(o)); }},
+    {"GatewayClass.gateway.networking.k8s.io",
+     [](const source::Object& o) { return refusal(gateway_api::decode_gateway_class(o)); }},
+    {"ReferenceGrant.gateway.networking.k8s.io",
+     [](const source::Object& o) { return refusal(gateway_api::decode_reference_grant(o)); }},
 };
 
 }  // namespace

@@ -148,7 +148,9 @@ struct RouteTable {
   Protocol protocol = Protocol::kHttp;
   Order order = Order::kListed;
 
-  ServiceKey service;   // parent: a service (mesh); hostname "" when the parent is a gateway
+  // Parent: a service (mesh). When the parent is a gateway: hostname "", and the port of its
+  // listeners that is meant (0: every one).
+  ServiceKey service;
   std::string gateway;  // parent: "ns/name" of a gateway; "" for the mesh
   std::string section;  // its listener's name; "": every listener
   std::vector<std::string> hosts;  // gateway parents: host names, "*" and "*.x"; mesh: as written

@@ -161,6 +161,7 @@ std::optional<std::uint32_t> grpc_status(const Field& field) {
 // What the rule does is beyond Weft: its requests get a 500 rather than something else.
 void fail_closed(HttpRule& rule) {
   rule.backends.clear();
+  rule.retry.reset();
   rule.redirect.reset();
   rule.direct.reset();
   rule.mirrors.clear();

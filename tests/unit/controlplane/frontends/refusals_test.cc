@@ -1,32 +1,12 @@
 // What is wrong is refused with file, line, field and value, and where it should have been.
-#include <gmock/gmock.h>
+#include "refusals.h"
+
 #include <gtest/gtest.h>
 
 #include "controlplane/frontends/values.h"
-#include "ir_text.h"
 
 namespace weft::controlplane {
 namespace {
-
-using testing::HasSubstr;
-
-struct Row {
-  const char* spec;   // what follows "spec:" and a line break
-  const char* error;  // a part of the refusal
-};
-
-void expect_refused(const std::string& api, const std::string& kind, std::span<const Row> rows) {
-  for (const Row& row : rows) {
-    std::string spec = row.spec;
-    const std::string text = "apiVersion: " + api + "\nkind: " + kind +
-                             "\nmetadata: {name: x, namespace: shop}\nspec: " + spec + "\n";
-    const auto objects = source::parse_manifest(text, "f.yaml");
-    ASSERT_TRUE(objects) << objects.error().text << "\n" << text;
-    const std::string got = decoded_text(*(*objects)[0]);
-    EXPECT_THAT(got, testing::StartsWith("refused: f.yaml:")) << row.spec;
-    EXPECT_THAT(got, HasSubstr(row.error)) << row.spec;
-  }
-}
 
 constexpr const char* kNetworking = "networking.istio.io/v1";
 
@@ -84,7 +64,8 @@ TEST(Refusals, VirtualServicesOfTheSlidesAreExplained) {
         exact: jason
     route:
     - destination: {host: reviews, subset: v2})",
-       "f.yaml:9: spec.http[0].match[0].headers: \"end-user\" must not be empty: write exact, prefix "
+       "f.yaml:9: spec.http[0].match[0].headers: \"end-user\" must not be empty: write exact, "
+       "prefix "
        "or regex below it"},
       {R"(
   hosts: [reviews]

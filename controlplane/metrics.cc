@@ -24,6 +24,7 @@ class Source final : public prometheus::Collectable {
     const auto clients = server_.clients();
     std::uint64_t acked = cache_.generation();
     for (const auto& client : clients) {
+      if (client.envoy) continue;
       for (const auto& type : client.types) acked = std::min(acked, type.acked);
     }
     std::vector<MetricFamily> out;

@@ -1,5 +1,5 @@
-// Delta ADS: one Stream per call. A Stream owns its Session under its own lock; gRPC keeps at most
-// one read and one write going.
+// Delta ADS: one Stream per call, for a ztunnel or, with an Envoy's token, for that Envoy. A Stream
+// owns its session under its own lock; gRPC keeps at most one read and one write going.
 #include <utility>
 
 #include "base/log.h"
@@ -58,15 +58,23 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
         since_(WallClock::now()),
         session_(hub.services.cache, hub.types) {}
 
-  // Registers itself and lives until OnDone.
-  static Stream* open(Hub& hub, std::string peer, ca::Caller caller) {
+  // Registers itself and lives until OnDone. `envoy`: the plan id of an Envoy, or "".
+  static Stream* open(Hub& hub, std::string peer, ca::Caller caller, const std::string& envoy) {
     auto stream = std::make_shared<Stream>(hub, std::move(peer), std::move(caller));
     stream->self_ = stream;
+    stream->envoy_ = envoy;
     {
       std::lock_guard lock(hub.mutex);
       hub.streams[stream.get()] = stream;
     }
-    spdlog::info("discovery stream opened peer={} node={}", stream->peer_, stream->caller_.node);
+    if (!envoy.empty()) {
+      auto member = hub.services.fleet->join(envoy, [weak = std::weak_ptr(stream)] {
+        if (const auto alive = weak.lock()) alive->pump();
+      });
+      std::lock_guard lock(stream->mutex_);
+      stream->member_ = std::move(member);
+    }
+    spdlog::info("discovery stream opened peer={} node={}", stream->peer_, stream->name());
     stream->StartRead(&stream->request_);
     return stream.get();
   }
@@ -83,9 +91,11 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
 
   ClientStatus status() {
     std::lock_guard lock(mutex_);
+    if (member_) return {peer_, envoy_, "", since_, member_->responses(), member_->status(), true};
     const std::string node =
         caller_.node.empty() || caller_.any_node ? session_.node_name() : caller_.node;
-    return {peer_, session_.node_id(), node, since_, session_.responses(), session_.status()};
+    return {peer_, session_.node_id(), node, since_, session_.responses(), session_.status(),
+            false};
   }
 
   void OnReadDone(bool ok) override {
@@ -95,9 +105,11 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     if (request.error) {
       hub_.services.counters.nacks.fetch_add(1, std::memory_order_relaxed);
       spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_,
-                   caller_.node, request.type, *request.error);
+                   name(), request.type, *request.error);
     }
-    if (!session_.receive(request))
+    if (member_ && !request.node_id.empty() && request.node_id != envoy_)
+      return end({grpc::StatusCode::PERMISSION_DENIED, "the token is not for " + request.node_id});
+    if (!(member_ ? member_->receive(request) : session_.receive(request)))
       return end({grpc::StatusCode::INVALID_ARGUMENT, "unknown type " + request.type});
     request_.Clear();
     StartRead(&request_);
@@ -122,7 +134,13 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
   }
 
   void OnDone() override {
-    spdlog::info("discovery stream closed peer={} node={}", peer_, caller_.node);
+    spdlog::info("discovery stream closed peer={} node={}", peer_, name());
+    std::unique_ptr<xds::Fleet::Member> left;
+    {
+      std::lock_guard lock(mutex_);
+      left = std::move(member_);
+    }
+    left.reset();
     {
       std::lock_guard lock(hub_.mutex);
       hub_.streams.erase(this);
@@ -131,9 +149,11 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
   }
 
  private:
+  const std::string& name() const { return envoy_.empty() ? caller_.node : envoy_; }
+
   void pump_locked() {
     if (writing_ || ending_) return;
-    auto response = session_.next();
+    auto response = member_ ? member_->next() : session_.next();
     if (session_.must_reconnect())
       return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});
     if (!response) return;
@@ -159,8 +179,10 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
   const ca::Caller caller_;
   const WallClock::time_point since_;
   std::shared_ptr<Stream> self_;
+  std::string envoy_;  // set once
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;                            // guards what follows
+  std::unique_ptr<xds::Fleet::Member> member_;  // of an Envoy; else null, and session_ is used
   xds::Session session_;
   bool writing_ = false;
   std::optional<grpc::Status> ending_;
@@ -184,9 +206,14 @@ class Discovery final : public discovery::AggregatedDiscoveryService::CallbackSe
 
   grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>*
   DeltaAggregatedResources(grpc::CallbackServerContext* context) override {
+    if (const auto envoy = envoy_of(context->client_metadata(), hub_.services)) {
+      if (hub_.services.fleet == nullptr)
+        return new Refusal({grpc::StatusCode::UNIMPLEMENTED, "no Envoys are served here"});
+      return Stream::open(hub_, context->peer(), {}, *envoy);
+    }
     auto caller = authenticate(*context, hub_.services);
     if (const auto* refused = std::get_if<grpc::Status>(&caller)) return new Refusal(*refused);
-    return Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)));
+    return Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)), "");
   }
 
  private:

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "controlplane/server/server.h"
+#include "controlplane/xds/fleet.h"
 
 namespace weft::controlplane::server {
 
@@ -34,9 +35,13 @@ std::variant<ca::Caller, grpc::Status> authenticate(const ClientMetadata& metada
                                                     const grpc::AuthContext* peer,
                                                     const Services& services);
 
+// The plan id that an Envoy's token speaks for; nothing when the caller is no Envoy of ours.
+std::optional<std::string> envoy_of(const ClientMetadata& metadata, const Services& services);
+
 // The services; each keeps a reference to the hub.
 std::unique_ptr<grpc::Service> make_discovery_service(Hub& hub);
 std::unique_ptr<grpc::Service> make_certificate_service(Hub& hub);
+std::unique_ptr<grpc::Service> make_access_log_service(Hub& hub);
 ClientStatus status_of(Stream& stream);
 void wake(Stream& stream);
 void stop(Stream& stream);

@@ -59,6 +59,7 @@ struct ClientStatus {
   WallClock::time_point since;
   std::uint64_t responses = 0;
   std::vector<xds::TypeStatus> types;
+  bool envoy = false;  // then `sent` and `acked` of its types count resources, not generations
 };
 
 class Server {

@@ -61,7 +61,8 @@ class Fleet {
   FleetStatus status(const std::string& id) const;
   std::size_t members() const;
   // Called after a member's state of a resource changed or one came or went, on the thread that
-  // changed it, with no lock held. Set it before the first join.
+  // changed it. Only to take note: it must not call set() or remove(). Set it before the first
+  // join.
   void on_change(std::function<void(const std::string& id)> changed);
 
  private:

@@ -77,7 +77,8 @@ class OrderedSession {
     std::map<std::string, std::string> holds;  // name → version that Envoy acknowledged
     std::optional<InFlight> in_flight;
     std::set<std::string> alone;  // to be sent one by one: were in a response that was refused
-    std::map<std::string, std::pair<std::string, std::string>> bad;  // name → version, Envoy's words
+    std::map<std::string, std::pair<std::string, std::string>>
+        bad;  // name → version, Envoy's words
     std::uint64_t nacks = 0;
     std::string last_error;
   };
@@ -87,6 +88,8 @@ class OrderedSession {
   const std::map<std::string, ResourcePtr>& wanted(const std::string& type) const;
   bool lacks(const Type& type, const ResourcePtr& resource) const;
   bool waits_for_subscription(const std::string& name, const Type& type) const;
+  // Envoy has a resource of this type that the snapshot does not have, or not so.
+  bool keeps_old(const std::string& type) const;
   // Fills `out` with what this type needs now; false when it needs nothing.
   bool fill(const std::string& name, Type& type, bool removals, Response& out) const;
   std::optional<Response> send(Type& type, Response response);

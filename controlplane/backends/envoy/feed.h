@@ -35,14 +35,15 @@ struct Progress {
 class Feed {
  public:
   // `token_of` gives the bearer token of a plan id (ca::EnvoyTokens::make).
-  Feed(Settings settings, xds::Fleet& fleet, std::function<std::string(const std::string&)> token_of);
+  Feed(Settings settings, xds::Fleet& fleet,
+       std::function<std::string(const std::string&)> token_of);
   ~Feed();
 
-  void set(const model::Plan& plan);    // compiles, and wakes the streams
-  void remove(const std::string& id);   // its Envoys keep what they have
+  void set(const model::Plan& plan);   // compiles, and wakes the streams
+  void remove(const std::string& id);  // its Envoys keep what they have
   Progress progress(const std::string& id) const;
-  // Progress of an id may have changed. Called on any thread, with no lock held; set it once, before
-  // streams join.
+  // Progress of an id may have changed. Called on any thread; only to take note: it must not call
+  // set() or remove(). Set it once, before streams join.
   void on_change(std::function<void(const std::string& id)> changed);
 
  private:

@@ -6,7 +6,7 @@
 
 namespace weft::controlplane::envoy {
 
-inline constexpr std::uint16_t kWaypointPort = 15089;  // PROXY v2, on loopback
+inline constexpr std::uint16_t kWaypointPort = 15089;   // PROXY v2, on loopback
 inline constexpr const char* kXdsCluster = "weft-xds";  // in the bootstrap: ADS and access logs
 inline constexpr const char* kTracingCluster = "weft-tracing";
 

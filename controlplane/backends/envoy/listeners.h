@@ -1,0 +1,22 @@
+// Listeners: a waypoint's one, frozen but for its TCP services, and a gateway's. Pure. Internal to
+// the room.
+#pragma once
+
+#include <string>
+
+#include "controlplane/backends/envoy/settings.h"
+#include "controlplane/model/plan.h"
+#include "envoy/config/listener/v3/listener.pb.h"
+
+namespace weft::controlplane::envoy {
+
+bool is_connection(mesh::AppProtocol protocol);
+// The scope that a gateway's chain has its routes in: stable while its listener and SNI are.
+std::string scope_of(const model::PlanListener& listener, const model::PlanListener::Chain& chain);
+
+void encode_waypoint(const model::Plan& plan, const Settings& settings, const std::string& token,
+                     ::envoy::config::listener::v3::Listener& out);
+void encode_gateway(const model::PlanListener& plan, const Settings& settings,
+                    const std::string& token, ::envoy::config::listener::v3::Listener& out);
+
+}  // namespace weft::controlplane::envoy

@@ -1,0 +1,326 @@
+// A real Envoy that is fed by a real control plane, in a network namespace of this process's own;
+// upstreams and clients are sockets of the test. Each TEST is a process.
+#pragma once
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+#include <thread>
+
+#include "base/fd.h"
+#include "controlplane/backends/envoy/feed.h"
+#include "controlplane/ca/authority.h"
+#include "controlplane/ca/callers.h"
+#include "controlplane/ca/envoy_tokens.h"
+#include "controlplane/server/server.h"
+#include "controlplane/telemetry/collector.h"
+#include "controlplane/xds/fleet.h"
+
+namespace weft::controlplane::envoy {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+inline bool can_run_envoy() { return ::geteuid() == 0 && ::access(WEFT_ENVOY, X_OK) == 0; }
+
+inline void own_network() {
+  ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << std::strerror(errno);
+  const Fd control(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, "lo", IFNAMSIZ - 1);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  ASSERT_EQ(::ioctl(control.get(), SIOCSIFFLAGS, &request), 0) << std::strerror(errno);
+}
+
+inline sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in out{};
+  out.sin_family = AF_INET;
+  out.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  out.sin_port = htons(port);
+  return out;
+}
+
+// Answers every request with 200, its name, and the head that it got.
+class Upstream {
+ public:
+  explicit Upstream(std::string name) : name_(std::move(name)) {
+    listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address = loopback(0);
+    ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    ::listen(listener_.get(), 128);
+    socklen_t size = sizeof address;
+    ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    acceptor_ = std::thread([this] { accept_all(); });
+  }
+  ~Upstream() {
+    ::shutdown(listener_.get(), SHUT_RDWR);
+    acceptor_.join();
+    {
+      std::lock_guard lock(mutex_);
+      for (const int fd : open_) ::shutdown(fd, SHUT_RDWR);
+    }
+    for (std::thread& one : threads_) one.join();
+  }
+  std::uint16_t port() const { return port_; }
+  int requests() const { return requests_; }
+  std::atomic<int> status{200};
+
+ private:
+  void accept_all() {
+    for (;;) {
+      Fd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      if (!fd) return;
+      std::lock_guard lock(mutex_);
+      open_.push_back(fd.get());
+      threads_.emplace_back([this, fd = std::move(fd)] { serve(fd.get()); });
+    }
+  }
+  void serve(int fd) {
+    std::string in;
+    char buffer[8192];
+    for (;;) {
+      auto end = in.find("\r\n\r\n");
+      if (end == std::string::npos) {
+        const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
+        if (got <= 0) break;
+        in.append(buffer, static_cast<std::size_t>(got));
+        continue;
+      }
+      ++requests_;
+      const std::string body = name_ + "\n" + in.substr(0, end + 2);
+      in.erase(0, end + 4);
+      const std::string out = "HTTP/1.1 " + std::to_string(status.load()) +
+                              " Here\r\ncontent-length: " + std::to_string(body.size()) +
+                              "\r\nx-upstream: " + name_ + "\r\n\r\n" + body;
+      ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
+    }
+    std::lock_guard lock(mutex_);
+    std::erase(open_, fd);
+  }
+
+  const std::string name_;
+  Fd listener_;
+  std::uint16_t port_ = 0;
+  std::atomic<int> requests_{0};
+  std::thread acceptor_;
+  std::mutex mutex_;  // guards what follows
+  std::vector<int> open_;
+  std::vector<std::thread> threads_;
+};
+
+struct Ask {
+  std::string to = "10.96.0.1:80";  // original destination
+  std::optional<std::string> peer = "spiffe://cluster.local/ns/shop/sa/web";
+  std::string path = "/", method = "GET", host = "reviews.shop";
+  std::vector<std::string> headers;  // "name: value"
+  std::string from = "10.244.1.7:40000";
+};
+struct Answer {
+  int status = 0;  // 0: the connection was closed without an answer
+  std::string head, body;
+};
+
+inline std::string proxy_v2(const Ask& ask) {
+  const auto from = SocketAddress::parse(ask.from), to = SocketAddress::parse(ask.to);
+  std::string block;
+  for (const auto& one : {*from, *to})
+    block.append(reinterpret_cast<const char*>(one.ip.bytes().data()), one.ip.bytes().size());
+  for (const auto& one : {*from, *to}) {
+    block += static_cast<char>(one.port >> 8);
+    block += static_cast<char>(one.port & 255);
+  }
+  if (ask.peer) {
+    block += '\xD0';
+    block += static_cast<char>(ask.peer->size() >> 8);
+    block += static_cast<char>(ask.peer->size() & 255);
+    block += *ask.peer;
+  }
+  std::string out("\r\n\r\n\0\r\nQUIT\n\x21", 13);
+  out += from->ip.is_v4() ? '\x11' : '\x21';
+  out += static_cast<char>(block.size() >> 8);
+  out += static_cast<char>(block.size() & 255);
+  return out + block;
+}
+
+inline std::string exchange(const std::string& bytes, std::uint16_t port = kWaypointPort) {
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval limit{.tv_sec = 5, .tv_usec = 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  const sockaddr_in address = loopback(port);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return "";
+  ::send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  std::string out;
+  char buffer[8192];
+  for (;;) {
+    const ssize_t got = ::recv(fd.get(), buffer, sizeof buffer, 0);
+    if (got <= 0) return out;
+    out.append(buffer, static_cast<std::size_t>(got));
+  }
+}
+
+inline Answer parse(const std::string& raw) {
+  Answer out;
+  const auto end = raw.find("\r\n\r\n");
+  if (end == std::string::npos || raw.size() < 12) return out;
+  out.status = std::atoi(raw.c_str() + 9);
+  out.head = raw.substr(0, end);
+  out.body = raw.substr(end + 4);
+  return out;
+}
+
+inline std::string http(const Ask& ask) {
+  std::string out =
+      ask.method + " " + ask.path + " HTTP/1.1\r\nhost: " + ask.host + "\r\nconnection: close\r\n";
+  for (const std::string& one : ask.headers) out += one + "\r\n";
+  return out + "\r\n";
+}
+
+inline Answer send(const Ask& ask) { return parse(exchange(proxy_v2(ask) + http(ask))); }
+
+struct NobodyKnown : telemetry::Directory {
+  std::optional<telemetry::Workload> by_address(const IpAddress&) const override { return {}; }
+  std::optional<telemetry::Service> service_at(const SocketAddress&) const override { return {}; }
+  std::optional<telemetry::Service> service_by_host(const std::string&) const override {
+    return {};
+  }
+};
+
+class LiveEnvoy : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!can_run_envoy()) GTEST_SKIP() << "needs root and " << WEFT_ENVOY;
+    own_network();
+    char name[] = "/tmp/weft-envoy-XXXXXX";
+    root_ = ::mkdtemp(name);
+    authority_ = std::move(
+        *ca::Authority::open({.state_dir = (root_ / "state").string()}, WallClock::now()));
+    std::ofstream(root_ / "tokens") << "[]\n";
+    tokens_ = std::make_unique<ca::Tokens>((root_ / "tokens").string());
+    envoy_tokens_ = std::make_unique<ca::EnvoyTokens>(*ca::EnvoyTokens::open(root_ / "state"));
+    const auto serving = authority_->serve({"localhost"}, {"127.0.0.1"}, WallClock::now());
+    auto started = server::Server::start({.plaintext_address = "127.0.0.1:0",
+                                          .serving_chain_path = serving->chain_path,
+                                          .serving_key_path = serving->key_path,
+                                          .roots_path = authority_->bundle_path()},
+                                         {cache_, *authority_, tokens_.get(), nodes_, counters_,
+                                          &fleet_, envoy_tokens_.get(), &collector_});
+    ASSERT_TRUE(started) << started.error().text;
+    server_ = std::move(*started);
+    feed_ = std::make_unique<Feed>(
+        Settings{}, fleet_, [this](const std::string& id) { return envoy_tokens_->make(id); });
+    launch();
+  }
+  void TearDown() override {
+    if (envoy_ > 0) {
+      ::kill(envoy_, SIGKILL);
+      ::waitpid(envoy_, nullptr, 0);
+    }
+    server_.reset();
+    if (HasFailure()) {
+      std::ifstream log(root_ / "log");
+      std::string line;
+      for (int i = 0; i < 60 && std::getline(log, line); ++i) std::cerr << line << "\n";
+    }
+    if (!root_.empty()) fs::remove_all(root_);
+  }
+
+  void launch() {
+    const std::string token = envoy_tokens_->make(kId);
+    std::ofstream(root_ / "bootstrap.yaml")
+        << "node: {id: '" << kId << "', cluster: weft-waypoint}\n"
+        << "layered_runtime: {layers: [{name: weft, static_layer: "
+           "{re2.max_program_size.error_level: 32768}}]}\n"
+        << "dynamic_resources:\n"
+           "  lds_config: {resource_api_version: V3, ads: {}}\n"
+           "  cds_config: {resource_api_version: V3, ads: {}}\n"
+           "  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, "
+           "set_node_on_first_message_only: true, grpc_services: [{envoy_grpc: {cluster_name: "
+           "weft-xds}, initial_metadata: [{key: authorization, value: 'Bearer "
+        << token
+        << "'}]}]}\n"
+           "static_resources:\n  clusters:\n  - name: weft-xds\n    type: STATIC\n"
+           "    load_assignment: {cluster_name: weft-xds, endpoints: [{lb_endpoints: [{endpoint: "
+           "{address: {socket_address: {address: 127.0.0.1, port_value: "
+        << server_->plaintext_port()
+        << "}}}}]}]}\n"
+           "    typed_extension_protocol_options: "
+           "{envoy.extensions.upstreams.http.v3.HttpProtocolOptions: {'@type': "
+           "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, "
+           "explicit_http_config: {http2_protocol_options: {}}}}\n";
+    envoy_ = ::fork();
+    if (envoy_ == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      const std::string config = root_ / "bootstrap.yaml", log = root_ / "log";
+      ::execl(WEFT_ENVOY, "envoy", "-c", config.c_str(), "--log-path", log.c_str(), "-l", "warning",
+              "--concurrency", "1", "--disable-hot-restart", nullptr);
+      ::_exit(127);
+    }
+  }
+
+  void set(const model::Plan& plan) {
+    plan_ = plan;
+    feed_->set(plan);
+  }
+  // Until every service and listener is what the plan says, or was refused.
+  Progress settle(std::chrono::milliseconds limit = 20s) {
+    const auto end = Clock::now() + limit;
+    Progress progress;
+    for (;;) {
+      progress = feed_->progress(kId);
+      bool done = progress.connected;
+      for (const auto* list : {&progress.services, &progress.listeners}) {
+        for (const auto& [name, one] : *list) done = done && one.state != ServiceState::kPending;
+      }
+      if (done || Clock::now() > end) return progress;
+      std::this_thread::sleep_for(5ms);
+    }
+  }
+  void apply(const model::Plan& plan) {
+    set(plan);
+    const Progress progress = settle();
+    ASSERT_TRUE(progress.connected);
+    for (const auto* list : {&progress.services, &progress.listeners}) {
+      for (const auto& [name, one] : *list)
+        ASSERT_EQ(one.state, ServiceState::kAcked) << name << ": " << one.text;
+    }
+    for (const auto& [key, one] : fleet_.status(kId).resources)
+      EXPECT_NE(one.taken, xds::Taken::kRejected) << key.second << ": " << one.error;
+    // An acknowledgement comes before the workers have it.
+    std::this_thread::sleep_for(50ms);
+  }
+
+  static constexpr const char* kId = "waypoint~shop/weft-waypoint";
+  fs::path root_;
+  xds::Cache cache_;
+  xds::Fleet fleet_;
+  ca::NodeAuthorizer nodes_{"cluster.local"};
+  server::Counters counters_;
+  NobodyKnown directory_;
+  telemetry::Collector collector_{{.access_log = false}, directory_};
+  std::unique_ptr<ca::Authority> authority_;
+  std::unique_ptr<ca::Tokens> tokens_;
+  std::unique_ptr<ca::EnvoyTokens> envoy_tokens_;
+  std::unique_ptr<server::Server> server_;
+  std::unique_ptr<Feed> feed_;
+  pid_t envoy_ = -1;
+  model::Plan plan_;
+};
+
+}  // namespace weft::controlplane::envoy

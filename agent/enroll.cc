@@ -20,7 +20,7 @@ mesh::Enrollment judge(const source::Pod& pod, const std::map<std::string, sourc
 }
 
 PlainPod plain(const source::Pod& pod, std::string reason, std::string key, bool wanted) {
-  return {pod.uid, pod.ns, pod.name, pod.ips, std::move(reason), std::move(key), wanted};
+  return {pod.uid, pod.ns, pod.name, pod.ips, std::move(reason), std::move(key), wanted, pod.finished()};
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct PlainPod {
   std::vector<IpAddress> ips;
   std::string reason, key;
   bool wanted = false;  // asks to be enrolled and cannot yet: it has no address
+  bool finished = false;
 };
 
 struct Desired {

@@ -45,7 +45,9 @@ void Enroller::want(Desired desired) {
       entry.pod = wish->second;
     }
   }
-  for (const auto& uid : leaving) withdraw(entries_.at(uid));
+  for (const auto& uid : leaving) {
+    withdraw(entries_.at(uid), std::ranges::any_of(plain_, [&](const PlainPod& pod) { return pod.uid == uid && !pod.finished; }));
+  }
   for (const auto& [uid, pod] : desired.pods) {
     if (!entries_.contains(uid)) add(pod);
   }
@@ -252,8 +254,8 @@ void Enroller::change(Entry& entry, State to) {
                entry.error.empty() ? entry.pod.reason : entry.error);
 }
 
-// May erase the entry: nobody uses it after this.
-void Enroller::withdraw(Entry& entry) {
+// `running`: the pod goes on outside the mesh. May erase the entry: nobody uses it after this.
+void Enroller::withdraw(Entry& entry, bool running) {
   const std::string uid = entry.pod.uid;
   entry.wanted = false;
   entry.offer = 0;
@@ -276,7 +278,7 @@ void Enroller::withdraw(Entry& entry) {
   entry.farewells = connections.size();
   for (const ConnectionId id : connections) {
     link_.request(
-        id, [uid]() -> Result<Outgoing> { return Outgoing{zds::encode_del(uid), {}}; },
+        id, [uid, running]() -> Result<Outgoing> { return Outgoing{zds::encode_del(uid, running), {}}; },
         [this, uid](const Outcome&) {
           if (--entries_.at(uid).farewells == 0) finish(uid);
         });
@@ -311,7 +313,7 @@ void Enroller::check() {
   for (const auto& uid : moved) {
     Entry& entry = entries_.at(uid);
     next_.insert_or_assign(uid, entry.pod);
-    withdraw(entry);
+    withdraw(entry, false);
   }
   release_leftovers();
 }

@@ -115,7 +115,7 @@ class Enroller {
   void install(Entry& entry, ConnectionId id);
   void fall_back(Entry& entry, std::string error, bool later);
   void change(Entry& entry, State to);
-  void withdraw(Entry& entry);
+  void withdraw(Entry& entry, bool running);
   void finish(const std::string& uid);
   void snapshot(ConnectionId id);
   void check();

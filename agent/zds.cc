@@ -66,9 +66,10 @@ Result<Frame> encode_add(const Add& add) {
   return serialize(request);
 }
 
-Frame encode_del(const std::string& uid) {
+Frame encode_del(const std::string& uid, bool running) {
   pb::WorkloadRequest request;
   request.mutable_del()->set_uid(uid);
+  request.mutable_del()->set_running(running);
   return serialize(request);
 }
 

@@ -50,7 +50,8 @@ struct Add {
 using Frame = std::vector<std::byte>;
 // Errors: kExhausted when the frame would be longer than kFrameMax.
 Result<Frame> encode_add(const Add& add);
-Frame encode_del(const std::string& uid);
+// `running`: the pod itself goes on.
+Frame encode_del(const std::string& uid, bool running);
 Frame encode_keep(const std::string& uid);
 Frame encode_snapshot_sent();
 // `error` is cut to what fits.

@@ -78,6 +78,7 @@ class App final : public pods::PodListener {
       : config_(config),
         proxy_config_(make_proxy_config(config)),
         main_(std::move(main)),
+        drain_(*main_),
         quit_(*main_),
         store_(config.network, [this](std::function<void()> act) { main_->post(std::move(act)); }),
         signer_(grpc_, make_endpoint(config.ca, config)),
@@ -91,7 +92,7 @@ class App final : public pods::PodListener {
   void run();
 
   Parsed<void> on_add(const pods::Pod& pod, pods::PodSockets sockets) override;
-  void on_delete(std::string_view uid) override;
+  void on_delete(std::string_view uid, bool running) override;
 
  private:
   io::Task<void> serve();
@@ -107,13 +108,14 @@ class App final : public pods::PodListener {
   void route_metrics();
   std::string dump();
   void collect(admin::Families& out) const;
+  void leave(const char* why);
   void quit(const char* why);
 
   const Config& config_;
   const proxy::ProxyConfig proxy_config_;
   std::unique_ptr<io::Loop> main_;
+  io::Event drain_;  // set first
   io::Event quit_;
-  bool draining_ = false;
 
   state::Store store_;
   rpc::GrpcThread grpc_;
@@ -123,6 +125,7 @@ class App final : public pods::PodListener {
   xds::OnDemand lookup_;
   pods::AgentLink link_;
   proxy::Metrics metrics_;
+  proxy::LiveCounts live_counts_;
   std::vector<std::unique_ptr<Worker>> workers_;
   admin::Exposition exposition_;
   std::unique_ptr<admin::Server> admin_, stats_, ready_;
@@ -147,6 +150,7 @@ Parsed<void> App::make_workers() {
                                                             .certificates = keeper_,
                                                             .metrics = metrics_.add_shard(),
                                                             .lookup = config_.on_demand ? &lookup_ : nullptr,
+                                                            .live_counts = live_counts_,
                                                             .ask = ask}));
   }
   return {};
@@ -166,13 +170,13 @@ Parsed<void> App::listen() {
 }
 
 Parsed<void> App::on_add(const pods::Pod& pod, pods::PodSockets sockets) {
-  if (draining_) return problem("draining");
+  if (drain_.is_set()) return problem("draining");
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->add_pod(pod, std::move(sockets.loops[i]));
   return {};
 }
 
-void App::on_delete(std::string_view uid) {
-  for (auto& worker : workers_) worker->remove_pod(std::string(uid));
+void App::on_delete(std::string_view uid, bool running) {
+  for (auto& worker : workers_) worker->remove_pod(std::string(uid), running);
 }
 
 void App::on_update(xds::Update update) {
@@ -217,7 +221,7 @@ std::vector<std::string> App::pending_tasks() const {
   const auto& xds = client_.counters();
   if (!xds.synced && !xds.loaded) out.emplace_back("state manager");
   if (!link_.ready()) out.emplace_back("workload proxy manager");
-  if (draining_) out.emplace_back("draining");
+  if (drain_.is_set()) out.emplace_back("draining");
   return out;
 }
 
@@ -240,7 +244,7 @@ void App::route_admin() {
     return admin::HttpResponse{.body = "level " + level + "\n"};
   });
   admin_->route("POST", "/drain", [this](const admin::HttpRequest&) {
-    quit("POST /drain");
+    leave("POST /drain");
     return admin::HttpResponse{.body = "draining\n"};
   });
   admin_->route("POST", "/quitquitquit", [this](const admin::HttpRequest&) {
@@ -273,15 +277,22 @@ std::string App::dump() {
   for (const auto& each : keeper_.list()) certificates.push_back(dump_certificate(each));
   std::vector<admin::DumpedPod> pods;
   for (const auto& [uid, pod] : link_.pods()) {
-    pods.push_back({uid, pod.name, pod.ns, pod.service_account, "Up", 0});
+    pods.push_back({uid, pod.name, pod.ns, pod.service_account, "Up", live_counts_.read(uid)});
   }
   for (const auto& [uid, why] : link_.pending()) pods.push_back({uid, "", "", "", "Pending: " + why, 0});
   return admin::config_dump({*store_.current(), std::move(certificates), std::move(pods), config_.shown(), WEFT_VERSION});
 }
 
+// Another ztunnel gets the pods; here nothing more is accepted, and connections keep their grace.
+void App::leave(const char* why) {
+  if (!drain_.is_set()) spdlog::info("draining reason=\"{}\" grace_s={}", why, config_.grace.count());
+  drain_.set();
+}
+
 void App::quit(const char* why) {
-  if (!quit_.is_set()) spdlog::info("ending reason=\"{}\" grace_s={}", why, config_.grace.count());
+  if (!quit_.is_set()) spdlog::info("ending reason=\"{}\"", why);
   quit_.set();
+  leave(why);
 }
 
 io::Task<void> App::watch_signals(int fd) {
@@ -318,7 +329,6 @@ void App::start() {
 }
 
 io::Task<void> App::drain() {
-  draining_ = true;
   link_.stop();
   const auto deadline = main_->in(config_.grace);
   std::vector<std::future<void>> drained;
@@ -343,8 +353,9 @@ io::Task<void> App::serve() {
   children.spawn(stats_->run());
   children.spawn(ready_->run());
   children.spawn(link_.run());
-  [[maybe_unused]] const auto asked = co_await quit_.wait();
+  [[maybe_unused]] auto asked = co_await drain_.wait();
   co_await drain();
+  asked = co_await quit_.wait();
   admin_->stop();
   stats_->stop();
   ready_->stop();

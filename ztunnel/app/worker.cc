@@ -22,7 +22,8 @@ Worker::Worker(WorkerParts parts)
                                 .sockets = proxy::Sockets::kernel(),
                                 .metrics = parts.metrics,
                                 .access_log = proxy::AccessLog::to_log(),
-                                .lookup = parts.lookup}) {}
+                                .lookup = parts.lookup,
+                                .live_counts = &parts.live_counts}) {}
 
 Worker::~Worker() = default;
 
@@ -56,9 +57,9 @@ void Worker::add_pod(pods::Pod pod, pods::LoopSockets sockets) {
   });
 }
 
-void Worker::remove_pod(std::string uid) {
-  loop_->post([this, uid = std::move(uid)] {
-    proxy_.remove_pod(uid);
+void Worker::remove_pod(std::string uid, bool running) {
+  loop_->post([this, uid = std::move(uid), running] {
+    proxy_.remove_pod(uid, running);
     pool_.remove_pod(uid);
   });
 }
@@ -78,10 +79,7 @@ void Worker::link_up() {
 }
 
 void Worker::trim_sockets(Clock::duration idle) {
-  loop_->post([this, idle] {
-    pool_.trim(idle);
-    connections_.store(proxy_.connections(), std::memory_order_relaxed);
-  });
+  loop_->post([this, idle] { pool_.trim(idle); });
 }
 
 }  // namespace weft::app

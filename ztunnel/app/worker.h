@@ -10,6 +10,7 @@
 #include "ztunnel/pods/link.h"
 #include "ztunnel/pods/socket_pool.h"
 #include "ztunnel/proxy/config.h"
+#include "ztunnel/proxy/live_counts.h"
 #include "ztunnel/proxy/loop_proxy.h"
 #include "ztunnel/state/snapshot_ref.h"
 
@@ -22,6 +23,7 @@ struct WorkerParts {
   ca::CertificateSource& certificates;
   proxy::MetricsShard& metrics;
   state::Lookup* lookup;
+  proxy::LiveCounts& live_counts;
   pods::SocketPool::Ask ask;  // called on the worker's thread
 };
 
@@ -40,13 +42,12 @@ class Worker {
   void stop();
 
   void add_pod(pods::Pod pod, pods::LoopSockets sockets);
-  void remove_pod(std::string uid);
+  void remove_pod(std::string uid, bool running);
   void set_snapshot(state::SnapshotPtr snapshot);
   void granted(pods::SocketAsk ask, Result<std::vector<Fd>> sockets);
   void link_up();
   void trim_sockets(Clock::duration idle);
 
-  std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   const char* loop_name() const { return loop_->name(); }
 
  private:
@@ -55,7 +56,6 @@ class Worker {
   std::unique_ptr<io::Loop> loop_;
   std::thread thread_;
   std::promise<void> drained_;
-  std::atomic<std::size_t> connections_ = 0;  // as of the last trim
 
   // Owned by the loop's thread.
   state::SnapshotRef snapshot_;

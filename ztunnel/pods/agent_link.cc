@@ -178,7 +178,7 @@ void AgentLink::handle(Packet packet) {
   } else if (auto* keep = std::get_if<KeepPod>(&*message)) {
     error = handle_keep(keep->uid);
   } else if (auto* gone = std::get_if<DeletePod>(&*message)) {
-    handle_delete(gone->uid);
+    handle_delete(*gone);
   } else {
     handle_snapshot_sent();
   }
@@ -219,7 +219,8 @@ std::string AgentLink::handle_keep(const std::string& uid) {
   return "";
 }
 
-void AgentLink::handle_delete(const std::string& uid) {
+void AgentLink::handle_delete(const DeletePod& gone) {
+  const std::string& uid = gone.uid;
   pending_.erase(uid);
   seen_.erase(uid);
   const auto it = pods_.find(uid);
@@ -227,7 +228,7 @@ void AgentLink::handle_delete(const std::string& uid) {
     spdlog::info("pod left uid={} pod={}/{}", uid, it->second.ns, it->second.name);
     pods_.erase(it);
     counters_.proxies_stopped.fetch_add(1, std::memory_order_relaxed);
-    listener_.on_delete(uid);
+    listener_.on_delete(uid, gone.running);
   }
   count_pods();
   if (on_pods_) on_pods_();
@@ -238,7 +239,7 @@ void AgentLink::handle_snapshot_sent() {
   for (const auto& [uid, pod] : pods_) {
     if (!seen_.contains(uid)) vanished.push_back(uid);
   }
-  for (const auto& uid : vanished) handle_delete(uid);
+  for (const auto& uid : vanished) handle_delete({.uid = uid});
   std::erase_if(pending_, [this](const auto& entry) { return !seen_.contains(entry.first); });
   count_pods();
   ready_once_ = true;

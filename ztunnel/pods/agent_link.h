@@ -85,7 +85,7 @@ class AgentLink {
   void handle(Packet packet);
   std::string handle_add(AddPod add, std::vector<Fd> descriptors);
   std::string handle_keep(const std::string& uid);
-  void handle_delete(const std::string& uid);
+  void handle_delete(const DeletePod& gone);
   void handle_snapshot_sent();
   void handle_grant(const Grant& grant, std::vector<Fd> descriptors);
   void send(std::string packet);

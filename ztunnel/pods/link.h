@@ -45,8 +45,9 @@ class PodListener {
   // A new pod, or new listeners for a known one (the agent was restarted): the new listeners replace the old ones and live
   // connections go on. An error is sent to the agent as the text of its Ack, and the pod counts as pending.
   virtual Parsed<void> on_add(const Pod& pod, PodSockets sockets) = 0;
-  // The pod left the mesh: stop listening at once, drain what is open. Unknown uids are ignored.
-  virtual void on_delete(std::string_view uid) = 0;
+  // The pod left the mesh: stop listening, drain what is open; of one that is `running` on, connections keep until they end.
+  // Unknown uids are ignored.
+  virtual void on_delete(std::string_view uid, bool running) = 0;
 };
 
 }  // namespace weft::pods

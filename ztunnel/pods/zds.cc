@@ -57,7 +57,7 @@ Parsed<AgentMessage> decode_agent_message(std::string_view packet) {
       return KeepPod{in.keep().uid()};
     case pb::WorkloadRequest::kDel:
       if (in.del().uid().empty()) return problem("del: empty uid");
-      return DeletePod{in.del().uid()};
+      return DeletePod{in.del().uid(), in.del().running()};
     case pb::WorkloadRequest::kSnapshotSent: return SnapshotSent{};
     case pb::WorkloadRequest::kGrant: return Grant{in.grant().id(), in.grant().error()};
     case pb::WorkloadRequest::PAYLOAD_NOT_SET: break;

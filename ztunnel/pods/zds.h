@@ -29,6 +29,7 @@ struct KeepPod {
 };
 struct DeletePod {
   std::string uid;
+  bool running = false;  // it left the mesh and runs on
 };
 struct SnapshotSent {};
 struct Grant {

@@ -11,7 +11,8 @@
 namespace weft::proxy {
 namespace {
 
-constexpr std::size_t kQueryMax = 4096;  // of a datagram to us
+constexpr std::size_t kQueryMax = 4096;              // of a datagram to us
+constexpr std::chrono::milliseconds kFinishPoll{5};  // a finishing socket's answers are awaited
 
 }  // namespace
 
@@ -62,7 +63,21 @@ void Dns::count(DnsSeries& counts, Clock::time_point started, bool good) {
 
 void Dns::serve_udp(Fd fd) {
   udp_.push_back(std::make_shared<Udp>(io::Socket(pod_.loop(), std::move(fd))));
+  finished_.clear();
   udp(pod_.scope, udp_.back());
+}
+
+void Dns::finish() {
+  for (auto& each : udp_) {
+    if (each->finishing()) continue;
+    each->finish_by = pod_.loop().now() + pod_.config().dns_timeout;
+    if (each->socket.valid()) pod_.loop().cancel(each->socket.get());  // wakes udp()
+  }
+}
+
+io::Task<Result<void>> Dns::finished(Deadline deadline) {
+  auto waited = co_await finished_.wait(deadline);
+  co_return waited;
 }
 
 void Dns::close() {
@@ -70,45 +85,58 @@ void Dns::close() {
     each->closed = true;
     if (each->socket.valid()) pod_.loop().cancel(each->socket.get());
   }
-  udp_.clear();
   idle_.clear();
   for (int fd : asking_) pod_.loop().cancel(fd);
 }
 
 io::Spawned Dns::udp(io::Scope& scope, std::shared_ptr<Udp> socket) {
   auto& loop = pod_.loop();
-  auto& sockets = pod_.loop_context.sockets;
   while (!socket->closed) {
-    auto ready = co_await io::readable(loop, socket->socket.get());
-    if (!ready || socket->closed) break;
-    std::array<std::byte, kQueryMax> buffer;
-    for (std::size_t i = 0; i < kBatch; ++i) {
-      SocketAddress client;
-      auto got = sockets.receive_from(socket->socket.get(), buffer, client);
-      if (!got) break;
-      const auto message = std::span<const std::byte>(buffer).first(*got);
-      std::optional<dns::Query> query;
-      auto reply = answer(message, false, query);
-      if (!reply && in_flight_ < pod_.config().dns_in_flight_max &&
-          pod_.config().dns_upstream.port != 0) {
-        forward_udp(scope, socket, client, Bytes(message.begin(), message.end()),
-                    series(*query, false));
-        continue;
-      }
-      if (!reply) dns::encode_error(message, dns::kServFail, reply.emplace());
-      // A full socket buffer drops the answer, as a network would: the resolver asks again.
-      if (!reply->empty()) (void)sockets.send_to(socket->socket.get(), *reply, client).has_value();
-    }
+    const bool finishing = socket->finishing();
+    const auto wake = finishing ? loop.in(kFinishPoll) : Deadline::never();
+    auto ready = co_await io::readable(loop, socket->socket.get(), wake);
+    if (socket->closed || (!ready && !socket->finishing())) break;
+    const std::size_t served = serve_batch(scope, socket);
+    if (!finishing) continue;
+    if (served == 0 && (socket->asked == 0 || loop.now() >= socket->finish_by)) break;
   }
   socket->socket.close();
+  std::erase(udp_, socket);
+  if (udp_.empty()) finished_.set();
+}
+
+std::size_t Dns::serve_batch(io::Scope& scope, const std::shared_ptr<Udp>& socket) {
+  auto& sockets = pod_.loop_context.sockets;
+  std::array<std::byte, kQueryMax> buffer;
+  std::size_t served = 0;
+  for (; served < kBatch; ++served) {
+    SocketAddress client;
+    auto got = sockets.receive_from(socket->socket.get(), buffer, client);
+    if (!got) break;
+    const auto message = std::span<const std::byte>(buffer).first(*got);
+    std::optional<dns::Query> query;
+    auto reply = answer(message, false, query);
+    if (!reply && in_flight_ < pod_.config().dns_in_flight_max &&
+        pod_.config().dns_upstream.port != 0) {
+      forward_udp(scope, socket, client, Bytes(message.begin(), message.end()),
+                  series(*query, false));
+      continue;
+    }
+    if (!reply) dns::encode_error(message, dns::kServFail, reply.emplace());
+    // A full socket buffer drops the answer, as a network would: the resolver asks again.
+    if (!reply->empty()) (void)sockets.send_to(socket->socket.get(), *reply, client).has_value();
+  }
+  return served;
 }
 
 io::Spawned Dns::forward_udp(io::Scope&, std::shared_ptr<Udp> socket, SocketAddress client,
                              Bytes message, DnsSeries& counts) {
   ++in_flight_;
+  ++socket->asked;
   const auto started = pod_.loop().now();
   auto reply = co_await ask_udp(message);
   --in_flight_;
+  --socket->asked;
   count(counts, started, reply.has_value());
   if (socket->closed) co_return;
   Bytes failure;
@@ -163,7 +191,7 @@ io::Task<Result<Dns::Bytes>> Dns::ask_udp(const Bytes& message) {
 
 io::Spawned Dns::tcp(io::Scope&, io::Socket client) {
   auto& loop = pod_.loop();
-  Live live(pod_);
+  Live live(pod_, Live::Kind::kOurs);
   live.waits_on = client.get();
   while (!live.stop.is_set()) {
     auto message = co_await read_framed(client.get(), loop.in(kTcpIdle));

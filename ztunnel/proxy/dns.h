@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "ztunnel/io/event.h"
 #include "ztunnel/proxy/dns_codec.h"
 #include "ztunnel/proxy/metrics.h"
 #include "ztunnel/proxy/pod_context.h"
@@ -24,14 +25,21 @@ class Dns final : public Server {
   static constexpr std::size_t kBatch = 32;  // datagrams answered before others get their turn
   static constexpr std::chrono::seconds kTcpIdle{10};
 
-  explicit Dns(PodContext& pod) : pod_(pod) {}
+  explicit Dns(PodContext& pod) : pod_(pod), finished_(pod.loop()) { finished_.set(); }
 
-  // Answers datagrams of `fd` until close().
+  // Answers datagrams of `fd` until finish() or close().
   void serve_udp(Fd fd);
   void serve(io::Socket client) override {
     tcp(pod_.scope, std::move(client));
   }  // a TCP connection
-  // Also to replace the UDP sockets. Queries under way are dropped.
+  // Others stand in for the UDP sockets of now, or nobody asks any more: each goes on until what
+  // came is answered, at most `dns_timeout`, and is then closed. A lost query would cost a resolver
+  // its own wait, 5 s as a rule.
+  void finish();
+  // Waits for that. Errors: kTimedOut.
+  io::Task<Result<void>> finished(Deadline deadline);
+  void hurry() { finished_.set(); }  // finished() returns
+  // Queries under way are dropped.
   void close();
 
  private:
@@ -39,6 +47,9 @@ class Dns final : public Server {
   struct Udp {
     io::Socket socket;
     bool closed = false;
+    std::size_t asked = 0;  // upstream, not yet answered
+    Clock::time_point finish_by = Clock::time_point::max();
+    bool finishing() const { return finish_by != Clock::time_point::max(); }
   };
 
   // The reply if it is ours to give; nullopt: ask upstream. `query` is what was parsed, if it could
@@ -48,6 +59,8 @@ class Dns final : public Server {
   DnsSeries& series(const dns::Query& query, bool tcp);
 
   io::Spawned udp(io::Scope& scope, std::shared_ptr<Udp> socket);
+  // Answers what waits, one batch at most. Returns how much it was.
+  std::size_t serve_batch(io::Scope& scope, const std::shared_ptr<Udp>& socket);
   io::Spawned forward_udp(io::Scope& scope, std::shared_ptr<Udp> socket, SocketAddress client,
                           Bytes message, DnsSeries& counts);
   io::Task<Result<Bytes>> ask_udp(const Bytes& message);
@@ -59,9 +72,10 @@ class Dns final : public Server {
   void count(DnsSeries& counts, Clock::time_point started, bool good);
 
   PodContext& pod_;
-  std::vector<std::shared_ptr<Udp>> udp_;
-  std::vector<io::Socket> idle_;  // connected to the upstream, nothing pending
-  std::set<int> asking_;          // upstream sockets with a query under way
+  std::vector<std::shared_ptr<Udp>> udp_;  // those that are open
+  io::Event finished_;                     // set while there is none
+  std::vector<io::Socket> idle_;           // connected to the upstream, nothing pending
+  std::set<int> asking_;                   // upstream sockets with a query under way
   std::size_t in_flight_ = 0;
 };
 

@@ -11,7 +11,7 @@
 namespace weft::proxy {
 
 io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
-  Live live(pod_);
+  Live live(pod_, Live::Kind::kOurs);
   auto peer = std::make_shared<Peer>();
   {
     std::string detail;

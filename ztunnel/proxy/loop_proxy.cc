@@ -27,22 +27,23 @@ void LoopProxy::add_pod(pods::Pod pod, pods::LoopSockets sockets) {
   proxy->listen(std::move(sockets));
 }
 
-void LoopProxy::remove_pod(std::string_view uid) {
+void LoopProxy::remove_pod(std::string_view uid, bool running) {
   auto found = pods_.find(uid);
   if (found == pods_.end()) return;
   auto pod = std::move(found->second);
   pods_.erase(found);
   pod->leave();
   leaving_.push_back(pod.get());
-  farewell(scope_, std::move(pod));
+  farewell(scope_, std::move(pod), running);
 }
 
-io::Spawned LoopProxy::farewell(io::Scope&, std::unique_ptr<PodProxy> pod) {
+io::Spawned LoopProxy::farewell(io::Scope&, std::unique_ptr<PodProxy> pod, bool running) {
   const auto leaving = context_.loop.now();
   auto hurried = co_await hurry_.wait(Deadline::after(leaving, context_.config.pod_drain));
   pod->drain();
   if (!hurried) {
-    auto quiet = co_await pod->quiet(Deadline::after(leaving, context_.config.termination_grace));
+    const auto grace = Deadline::after(leaving, context_.config.termination_grace);
+    auto quiet = co_await pod->quiet(running ? Deadline::never() : grace);
     (void)quiet.has_value();
   }
   co_await pod->stop();

@@ -24,6 +24,7 @@
 namespace weft::proxy {
 
 class AccessLog;
+class LiveCounts;
 class MetricsShard;
 class PodProxy;
 class Sockets;
@@ -39,6 +40,7 @@ struct LoopContext {
   MetricsShard& metrics;              // Metrics::add_shard(), one a loop
   AccessLog& access_log;              // shared by all loops
   state::Lookup* lookup = nullptr;    // set with XDS_ON_DEMAND
+  LiveCounts* live_counts = nullptr;  // shared by all loops; may be absent
   std::size_t connections = 0;        // live, all pods; kept by the connections themselves
 };
 
@@ -55,10 +57,10 @@ class LoopProxy {
   // Starts to serve. For a uid that is there already the new listeners replace the old ones and
   // live connections go on.
   void add_pod(pods::Pod pod, pods::LoopSockets sockets);
-  // The pod left: outbound and plaintext close at once, HBONE is accepted `pod_drain` longer,
-  // established connections keep until they end or `termination_grace` is over. Unknown uids are
-  // ignored.
-  void remove_pod(std::string_view uid);
+  // The pod left: outbound and plaintext close, HBONE and DNS are served `pod_drain` longer,
+  // established connections keep until they end; unless the pod is `running` on, at most until
+  // `termination_grace` is over. Unknown uids are ignored.
+  void remove_pod(std::string_view uid, bool running = false);
 
   // The process is to end: no new connection is accepted, peers get GOAWAY; established ones go on.
   void drain();
@@ -70,7 +72,7 @@ class LoopProxy {
   std::size_t connections() const { return context_.connections; }
 
  private:
-  io::Spawned farewell(io::Scope& scope, std::unique_ptr<PodProxy> pod);
+  io::Spawned farewell(io::Scope& scope, std::unique_ptr<PodProxy> pod, bool running);
 
   LoopContext context_;
   std::uint64_t watch_ = 0;

@@ -16,10 +16,13 @@ constexpr std::chrono::milliseconds kFullPause{
 
 }  // namespace
 
-Live::Live(PodContext& pod) : stop(pod.loop()), pod_(pod), next_(pod.first_) {
+Live::Live(PodContext& pod, Kind kind)
+    : stop(pod.loop()), pod_(pod), kind_(kind), next_(pod.first_) {
   if (next_ != nullptr) next_->prev_ = this;
   pod.first_ = this;
   if (++pod.live_count == 1) pod.quiet.clear();
+  if (pod.shared_count && kind == Kind::kApplication)
+    pod.shared_count->fetch_add(1, std::memory_order_relaxed);
   ++pod.loop_context.connections;
 }
 
@@ -27,6 +30,8 @@ Live::~Live() {
   (prev_ != nullptr ? prev_->next_ : pod_.first_) = next_;
   if (next_ != nullptr) next_->prev_ = prev_;
   if (--pod_.live_count == 0) pod_.quiet.set();
+  if (pod_.shared_count && kind_ == Kind::kApplication)
+    pod_.shared_count->fetch_sub(1, std::memory_order_relaxed);
   --pod_.loop_context.connections;
 }
 
@@ -47,6 +52,8 @@ PodContext::PodContext(LoopContext& loop_context, pods::Pod pod)
       quiet(loop_context.loop),
       engine_(loop_context.config.seed != 0 ? loop_context.config.seed : std::random_device()()) {
   quiet.set();
+  if (loop_context.live_counts != nullptr)
+    shared_count = loop_context.live_counts->of(this->pod.uid);
   random_ = [this](std::uint64_t bound) { return bound == 0 ? 0 : engine_() % bound; };
 }
 
@@ -130,7 +137,7 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
         server.serve(std::move(socket));
       continue;
     }
-    if (shared->finishing && !finishing) continue;  // woken to finish
+    if (shared->finishing && !finishing) continue;         // woken to finish
     if (accepted.error().code != Code::kExhausted) break;  // cancelled, or the listener is broken
     co_await io::sleep_for(loop, kFullPause);
   }

@@ -16,6 +16,7 @@
 #include "ztunnel/io/scope.h"
 #include "ztunnel/io/socket.h"
 #include "ztunnel/io/task.h"
+#include "ztunnel/proxy/live_counts.h"
 #include "ztunnel/proxy/loop_proxy.h"
 #include "ztunnel/proxy/record.h"
 
@@ -28,7 +29,9 @@ struct PodContext;
 // then reset.
 class Live {
  public:
-  explicit Live(PodContext& pod);
+  // Not an application's own: a tunnel, a connection to DNS. People are not shown its number.
+  enum class Kind : std::uint8_t { kApplication, kOurs };
+  explicit Live(PodContext& pod, Kind kind = Kind::kApplication);
   ~Live();
   Live(const Live&) = delete;
   Live& operator=(const Live&) = delete;
@@ -50,6 +53,7 @@ class Live {
  private:
   friend struct PodContext;
   PodContext& pod_;
+  const Kind kind_;
   Live* next_ = nullptr;
   Live* prev_ = nullptr;
 };
@@ -66,6 +70,7 @@ struct PodContext {
   io::Event quiet;             // set while no connection lives
   bool stopping = false;
   std::size_t live_count = 0;
+  LiveCounts::Count shared_count;  // the same over all loops; may be null
 
   io::Loop& loop() const { return loop_context.loop; }
   const ProxyConfig& config() const { return loop_context.config; }

@@ -8,8 +8,8 @@
 namespace weft::proxy {
 namespace {
 
-// How long replaced listeners are served beside their successors: the agent switches the kernel over
-// only after our yes, and the kernel goes on choosing them while they are open.
+// How long replaced listeners are served beside their successors: the agent switches the kernel
+// over only after our yes, and the kernel goes on choosing them while they are open.
 constexpr std::chrono::milliseconds kReplacedFor{200};
 
 }  // namespace
@@ -33,7 +33,7 @@ void PodProxy::listen(pods::LoopSockets sockets) {
   const bool first = local_.empty() && remote_.empty();
   replace(local_);
   replace(remote_);
-  dns_.close();
+  dns_.finish();
   if (!first) finish_replaced(context_.scope);
   open(local_, std::move(sockets.outbound_v4), outbound_);
   open(local_, std::move(sockets.outbound_v6), outbound_);
@@ -66,26 +66,35 @@ void PodProxy::on_snapshot() {
 }
 
 void PodProxy::leave() {
-  local_.clear();
-  replaced_.clear();
-  dns_.close();
+  replace(local_);
+  finish_replaced(context_.scope);
 }
 
 void PodProxy::drain() {
-  leave();
+  local_.clear();
+  replaced_.clear();
   remote_.clear();
+  dns_.finish();
   hbone_.drain();
+}
+
+void PodProxy::hurry() {
+  context_.quiet.set();
+  dns_.hurry();
 }
 
 io::Task<Result<void>> PodProxy::quiet(Deadline deadline) {
   auto waited = co_await context_.quiet.wait(deadline);
-  co_return waited;
+  if (!waited) co_return waited;
+  auto answered = co_await dns_.finished(deadline);
+  co_return answered;
 }
 
 io::Task<void> PodProxy::stop() {
   context_.stopping = true;
   ended_.set();
   drain();
+  dns_.close();
   context_.cut_all();
   pool_.close();
   hbone_.close();

@@ -1,6 +1,6 @@
 // PodProxy: everything of one pod on one loop. Loop thread.
 //
-//   serving ─leave→ HBONE only ─drain→ finishing ─stop→ gone
+//   serving ─leave→ HBONE and DNS ─drain→ finishing ─stop→ gone
 #pragma once
 
 #include <memory>
@@ -29,11 +29,13 @@ class PodProxy {
   void listen(pods::LoopSockets sockets);
   void on_snapshot();
 
-  void leave();  // the pod left the mesh: only HBONE is still accepted
-  void drain();  // nothing is accepted; peers get GOAWAY
-  // Waits until no connection lives. Errors: kTimedOut.
+  // The pod left the mesh: HBONE is still accepted, and the resolvers that asked us are answered;
+  // what waits at the other listeners is served, then they close.
+  void leave();
+  void drain();  // nothing is accepted; peers get GOAWAY; DNS ends with the last answer
+  // Waits until no connection and no DNS query lives. Errors: kTimedOut.
   io::Task<Result<void>> quiet(Deadline deadline);
-  void hurry() { context_.quiet.set(); }  // quiet() returns
+  void hurry();  // quiet() returns
   // Resets what lives and joins everything; listeners close. Idempotent.
   io::Task<void> stop();
 
@@ -52,8 +54,8 @@ class PodProxy {
   InboundHbone hbone_;
   InboundPlain plain_;
   Dns dns_;
-  Listeners local_;   // 15001, 15006, 15053
-  Listeners remote_;  // 15008
+  Listeners local_;     // 15001, 15006, 15053
+  Listeners remote_;    // 15008
   Listeners replaced_;  // served a little longer
   io::Event ended_;     // set by stop()
 };

@@ -9,9 +9,11 @@ half HOST PORT             sends, half-closes, reads to EOF: the sum server's an
 rst HOST PORT              sends one byte to the rst server: what it sees
 short HOST PORT N          N short connections in a row, 8 at once
 up HOST PORT BYTES         sends pseudo-random bytes to `sum`: digests equal?
-down HOST PORT BYTES       reads from `source`: digest equal?"""
+down HOST PORT BYTES       reads from `source`: digest equal?
+resolve NAME S RATE        asks the system's resolver RATE times a second for S seconds: counts by outcome, slowest"""
 import asyncio
 import collections
+import concurrent.futures
 import hashlib
 import json
 import random
@@ -189,6 +191,29 @@ async def do_down(host, port, size):
         got.update(chunk)
         count += len(chunk)
     return {"ok": got.digest() == want.digest(), "bytes": count}
+
+
+async def do_resolve(name, seconds, rate):
+    def ask():
+        start = time.monotonic()
+        try:
+            outcome = "ok" if socket.getaddrinfo(name, 80, type=socket.SOCK_STREAM) else "empty"
+        except OSError as error:
+            outcome = f"error: {error}"
+        return outcome, time.monotonic() - start
+
+    counts, slow, asked = collections.Counter(), [], []
+    loop, start = asyncio.get_running_loop(), time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        while (now := time.monotonic()) - start < float(seconds):
+            while len(asked) < (now - start) * float(rate):
+                asked.append((now - start, loop.run_in_executor(pool, ask)))
+            await asyncio.sleep(0.002)
+        for at, task in asked:
+            outcome, took = await task
+            counts[outcome] += 1
+            slow.append((took, round(at, 3)))
+    return {"started": len(asked), "counts": dict(counts), "slowest": max(slow)[0], "slow": sorted(slow)[-5:]}
 
 
 print(json.dumps(asyncio.run(globals()[f"do_{sys.argv[1]}"](*sys.argv[2:]))), flush=True)

@@ -179,6 +179,39 @@ TEST(PoolSim, RedialsWhenThePeerDrainsAndKeepsWhatIsInFlight) {
   }
 }
 
+// The server's pod leaves the mesh under a connection: one that runs on keeps it, a deleted one
+// until the grace is over.
+io::Task<void> leaves_under_a_connection(SimMesh& mesh, bool running) {
+  Echo echo(mesh);
+  io::Socket socket(mesh.loop, mesh.loop.socket());
+  auto connected = co_await io::connect(mesh.loop, socket.get(), mesh.outbound, mesh.loop.in(5s));
+  EXPECT_TRUE(connected.has_value());
+  std::array<std::byte, 1> byte{std::byte{1}};
+  auto sent = co_await io::send_all(mesh.loop, socket.get(), byte);
+  auto got = co_await io::recv_some(mesh.loop, socket.get(), byte, mesh.loop.in(5s));
+  EXPECT_TRUE(got && *got == 1);
+  mesh.b.proxy.remove_pod("uid-server", running);
+  for (const auto& [wait, alive] :
+       {std::pair(Clock::duration(20s), true), std::pair(Clock::duration(1h), running)}) {
+    co_await io::sleep_for(mesh.loop, wait);
+    sent = co_await io::send_all(mesh.loop, socket.get(), byte);
+    got = co_await io::recv_some(mesh.loop, socket.get(), byte, mesh.loop.in(5s));
+    EXPECT_EQ(got && *got == 1, alive);
+  }
+  socket.close();
+  co_await mesh.stop();
+  co_await echo.stop();
+}
+
+TEST(ProxySim, APodThatLeavesTheMeshAndRunsOnKeepsItsConnections) {
+  SimMesh mesh({.seed = 31});
+  io::run_until_done(mesh.loop, leaves_under_a_connection(mesh, true));
+}
+TEST(ProxySim, ADeletedPodsConnectionsEndWithTheGrace) {
+  SimMesh mesh({.seed = 32});
+  io::run_until_done(mesh.loop, leaves_under_a_connection(mesh, false));
+}
+
 // A burst over one key: one dial serves many, and no tunnel carries more than its maximum.
 TEST(PoolSim, ABurstSharesTunnels) {
   SimMesh mesh({.seed = 8, .buffers = 4096, .buffer_size = 4096});

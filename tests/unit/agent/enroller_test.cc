@@ -57,6 +57,19 @@ TEST(Enroller, ReleasesOutboundFirstAndTellsZtunnelLast) {
   EXPECT_TRUE(world.kernel.held_pods.empty());
 }
 
+TEST(Enroller, SaysWhetherAPodThatLeavesRunsOn) {
+  for (const bool there : {true, false}) {
+    for (const bool finished : {true, false}) {
+      Captured world;
+      Desired desired;
+      if (there) desired.plain.push_back({.uid = "u1", .ns = "shop", .name = "pod-u1", .finished = finished});
+      world.enroller.want(std::move(desired));
+      world.link.answer_all();
+      EXPECT_EQ(world.link.last, zds::encode_del("u1", there && !finished)) << there << finished;
+    }
+  }
+}
+
 TEST(Enroller, TouchesNothingWhileNoZtunnelIsThere) {
   World world;
   world.places.put("u1", 1);

@@ -70,7 +70,7 @@ class LinkTest : public testing::Test {
   ZtunnelLink::Done into(std::vector<Outcome>& outcomes) {
     return [&outcomes](const Outcome& outcome) { outcomes.push_back(outcome); };
   }
-  static Result<Outgoing> nothing_but(const char* uid) { return Outgoing{zds::encode_del(uid), {}}; }
+  static Result<Outgoing> nothing_but(const char* uid) { return Outgoing{zds::encode_del(uid, false), {}}; }
 
   std::string path_;
   Events events_;
@@ -112,7 +112,7 @@ TEST_F(LinkTest, CarriesDescriptors) {
   link_->request(
       1,
       [] {
-        Outgoing outgoing{zds::encode_del("u"), {}};
+        Outgoing outgoing{zds::encode_del("u", false), {}};
         for (int i = 0; i < 17; ++i) outgoing.descriptors.push_back(std::make_shared<const Fd>(testing_world::any_fd()));
         return Result<Outgoing>(std::move(outgoing));
       },

@@ -83,6 +83,7 @@ class HandLink : public ZtunnelLink {
     Done done;
   };
   std::vector<std::string>* log = nullptr;  // "add", "del", "keep", "sent" go here when they are sent
+  zds::Frame last;  // that was sent
   std::vector<ConnectionId> connected;
   std::deque<Asked> asked;
   std::set<ConnectionId> knowing;  // connections of a ztunnel that has the pods: it is asked to keep them with success
@@ -104,6 +105,7 @@ class HandLink : public ZtunnelLink {
     }
     const std::string name = name_of(made->frame);
     if (log != nullptr) log->push_back(name);
+    last = made->frame;
     if (name == "add" && outcome.kind == Outcome::kDone) knowing.insert(first.id);
     const bool unknown = name == "keep" && !knowing.contains(first.id);
     first.done(unknown ? Outcome{Outcome::kRefused, "unknown pod"} : outcome);

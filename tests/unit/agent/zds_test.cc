@@ -137,11 +137,12 @@ TEST(Zds, WritesWhatIstiosZtunnelReads) {
   EXPECT_EQ(message.add().weft().addresses(0).size(), 4u);
   EXPECT_EQ(message.add().weft().addresses(1).size(), 16u);
 
-  EXPECT_EQ(parse(encode_del("u2")).del().uid(), "u2");
+  EXPECT_EQ(parse(encode_del("u2", true)).del().uid(), "u2");
+  EXPECT_TRUE(parse(encode_del("u2", true)).del().running());
   EXPECT_EQ(parse(encode_keep("u3")).keep().uid(), "u3");
   EXPECT_TRUE(parse(encode_snapshot_sent()).has_snapshot_sent());
   EXPECT_EQ(parse(encode_grant(9, "no")).grant().id(), 9u);
-  EXPECT_EQ(encode_del("u2"), raw(std::string_view("\x12\x04\x12\x02u2", 6)));  // field 2 in both places
+  EXPECT_EQ(encode_del("u2", false), raw(std::string_view("\x12\x04\x12\x02u2", 6)));  // field 2 in both places
 }
 
 TEST(Zds, KeepsEveryFrameWithinTheLimit) {

@@ -152,7 +152,7 @@ TEST(Wire, ZdsIsIstiosAndOursStartsAtAHundred) {
   EXPECT_EQ(told<z::AddWorkload>(),
             "1 uid: string, 2 workload_info: WorkloadInfo, 100 weft: WeftPod");
   EXPECT_EQ(told<z::KeepWorkload>(), "1 uid: string");
-  EXPECT_EQ(told<z::DelWorkload>(), "2 uid: string") << "2, not 1";
+  EXPECT_EQ(told<z::DelWorkload>(), "2 uid: string, 100 running: bool") << "2, not 1";
   EXPECT_EQ(told<z::SnapshotSent>(), "");
   EXPECT_EQ(told<z::Ack>(), "1 error: string");
   EXPECT_EQ(told<z::WorkloadRequest>(),

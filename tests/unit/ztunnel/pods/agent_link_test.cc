@@ -92,7 +92,7 @@ struct Listener final : PodListener {
     added.push_back(pod.uid);
     return {};
   }
-  void on_delete(std::string_view uid) override { deleted.emplace_back(uid); }
+  void on_delete(std::string_view uid, bool) override { deleted.emplace_back(uid); }
 };
 
 pb::WorkloadRequest add_of(const std::string& uid) {

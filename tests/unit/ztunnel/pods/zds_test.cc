@@ -64,7 +64,9 @@ TEST(Zds, ReadsTheOtherMessages) {
 }
 
 TEST(Zds, DeleteHasItsUidInField2) {  // as in Istio: not 1
-  EXPECT_EQ(std::get<DeletePod>(*decode_agent_message("\x12\x03\x12\x01u")).uid, "u");
+  const auto gone = std::get<DeletePod>(*decode_agent_message("\x12\x03\x12\x01u"));
+  EXPECT_EQ(gone.uid, "u");
+  EXPECT_FALSE(gone.running) << "Istio's agent does not say";
 }
 
 TEST(Zds, HelloIsIstiosVersionAndWeftsField) {

@@ -354,6 +354,69 @@ TEST_P(Loopback, DnsAnswersWhatTheMeshKnowsAndRelaysTheRest) {
   io::run_until_done(*mesh->loop, resolves(*mesh));
 }
 
+// A label was taken off, or the agent handed out new sockets, while queries were under way.
+io::Task<void> nothing_asked_is_lost(LoopbackMesh& mesh, bool leaves) {
+  io::Socket upstream(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));
+  auto early = co_await dial(mesh, mesh.dns, SOCK_DGRAM);
+  auto late = co_await dial(mesh, mesh.dns, SOCK_DGRAM);
+  const auto foreign = dns::query("example.org", dns::kTypeA);
+  const auto known = dns::query("web.default.svc.cluster.local", dns::kTypeA);
+  auto sent = co_await io::send_all(*mesh.loop, early->get(), foreign);
+  auto asked = co_await io::readable(*mesh.loop, upstream.get(), mesh.loop->in(2s));
+  EXPECT_TRUE(asked.has_value());
+  sent = co_await io::send_all(*mesh.loop, late->get(), known);  // waits in the socket
+  if (leaves) {
+    mesh.proxy->remove_pod("uid-client");
+  } else {
+    pods::LoopSockets fresh;
+    fresh.dns_udp_v4 = bound_to(mesh.dns, SOCK_DGRAM);
+    mesh.proxy->add_pod(
+        {"uid-client", "client", "default", "client", {mesh::ip(mesh.client_ip.c_str())}},
+        std::move(fresh));
+  }
+  co_await io::sleep_for(*mesh.loop, 50ms);
+  dns::Bytes message(4096), reply(4096);
+  SocketAddress from;
+  auto query = Sockets::kernel().receive_from(upstream.get(), message, from);
+  message.resize(query ? *query : 0);
+  EXPECT_EQ(message, foreign);
+  EXPECT_TRUE(Sockets::kernel().send_to(upstream.get(), upstream_answer(message), from));
+  for (const auto& [socket, answer] :
+       {std::pair(&*early, upstream_answer(foreign)), std::pair(&*late, dns::Bytes())}) {
+    auto got = co_await io::recv_some(*mesh.loop, socket->get(), reply, mesh.loop->in(2s));
+    EXPECT_TRUE(got.has_value()) << (leaves ? "left" : "replaced");
+    if (got && !answer.empty())
+      EXPECT_TRUE(std::ranges::equal(std::span(reply).first(*got), answer));
+  }
+  // A resolver keeps its socket: what it asks next is answered too.
+  sent = co_await io::send_all(*mesh.loop, late->get(), known);
+  auto again = co_await io::recv_some(*mesh.loop, late->get(), reply, mesh.loop->in(2s));
+  EXPECT_TRUE(again.has_value());
+  co_await mesh.stop();
+}
+TEST_P(Loopback, AReleasedPodsResolverIsAnswered) {
+  io::run_until_done(*mesh->loop, nothing_asked_is_lost(*mesh, true));
+}
+TEST_P(Loopback, NewSocketsLoseNoQuery) {
+  io::run_until_done(*mesh->loop, nothing_asked_is_lost(*mesh, false));
+}
+
+io::Task<void> drained_at_once(LoopbackMesh& mesh) {
+  auto asking = co_await dial(mesh, mesh.dns, SOCK_DGRAM);
+  const auto known = dns::query("web.default.svc.cluster.local", dns::kTypeA);
+  auto sent = co_await io::send_all(*mesh.loop, asking->get(), known);
+  EXPECT_TRUE(sent.has_value());
+  const auto started = mesh.loop->now();
+  co_await mesh.proxy->stop(mesh.loop->in(2s));
+  EXPECT_LT(mesh.loop->now() - started, 1s);
+  dns::Bytes reply(4096);
+  auto got = co_await io::recv_some(*mesh.loop, asking->get(), reply, mesh.loop->in(1s));
+  EXPECT_TRUE(got.has_value()) << "what was asked before the end is answered";
+}
+TEST_P(Loopback, AnEndingProxyAnswersWhatWasAsked) {
+  io::run_until_done(*mesh->loop, drained_at_once(*mesh));
+}
+
 io::Task<void> upstream_is_silent(LoopbackMesh& mesh) {
   mesh.config.dns_timeout = 200ms;
   io::Socket udp(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));

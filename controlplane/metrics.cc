@@ -3,10 +3,17 @@
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <prometheus/metric_family.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
+
+#include "base/fd.h"
+#include "base/net.h"
 
 namespace weft::controlplane {
 namespace {
@@ -88,16 +95,35 @@ class Source final : public prometheus::Collectable {
   const xds::Cache& cache_;
 };
 
+constexpr auto kCallEvery = std::chrono::milliseconds(5);
+
+void call(const std::string& address) {
+  const auto where = SocketAddress::parse(address);
+  if (!where) return;
+  sockaddr_storage storage;
+  const auto length = where->to_sockaddr(storage);  // 0.0.0.0 and :: mean this host
+  const Fd fd(::socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (fd) (void)!::connect(fd.get(), reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
 }  // namespace
 
 class Metrics::State {
  public:
   State(const std::string& address, std::shared_ptr<Source> source)
-      : source(std::move(source)), exposer(address, 1) {
-    exposer.RegisterCollectable(this->source);
+      : address(address), source(std::move(source)), exposer(std::in_place, address, 1) {
+    exposer->RegisterCollectable(this->source);
   }
+  // The exposer's web server looks whether it is to end once in 2 s, and when somebody calls.
+  ~State() {
+    const std::jthread caller([this](const std::stop_token& ended) {
+      for (; !ended.stop_requested(); std::this_thread::sleep_for(kCallEvery)) call(address);
+    });
+    exposer.reset();
+  }
+  const std::string address;
   std::shared_ptr<Source> source;  // the exposer holds it weakly
-  prometheus::Exposer exposer;
+  std::optional<prometheus::Exposer> exposer;
 };
 
 Metrics::Metrics(std::unique_ptr<State> state) : state_(std::move(state)) {}

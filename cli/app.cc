@@ -1,6 +1,7 @@
 #include "cli/app.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -193,12 +194,32 @@ bool finish(Line& line, bool get) {
   return false;
 }
 
+// A command that changes a sandbox nobody named says which one it found.
+void say_which(const CLI::App& app, Line& line) {
+  if (!line.context.sandbox.empty() || line.down_all) return;
+  const auto chosen = [](const CLI::App& parent, std::initializer_list<const char*> commands) {
+    return std::any_of(commands.begin(), commands.end(),
+                       [&](const char* name) { return parent.got_subcommand(name); });
+  };
+  const bool changes =
+      (app.got_subcommand("sandbox") &&
+       chosen(*app.get_subcommand("sandbox"),
+              {"apply", "delete", "label", "annotate", "stop", "start", "restart"})) ||
+      (app.got_subcommand("ca") && chosen(*app.get_subcommand("ca"), {"rotate"}));
+  if (!changes) return;
+  const auto found = find_sandbox(line.context);
+  if (!found) return;  // the command says it
+  line.context.sandbox = found->name;
+  std::fprintf(stderr, "sandbox %s\n", found->name.c_str());
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
   CLI::App app("weftctl: a mesh on this machine, from the outside", "weftctl");
   Line line;
   app.require_subcommand(1);
+  app.set_version_flag("--version", "weftctl " WEFT_VERSION, "Version of this weftctl");
   add_name(&app, line, "--sandbox");
   add_output(&app, line);
   auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?",
@@ -214,7 +235,7 @@ int run(int argc, char** argv) {
   auto* version_app = add(&app, line, "version", "Versions of client and server",
                           [&line] { return version(line.context); });
   for (auto* command : ca_app->get_subcommands({})) add_name(command, line, "--sandbox");
-  auto* completion_app = app.add_subcommand("completion", "Shell completion: bash or zsh");
+  auto* completion_app = app.add_subcommand("completion", "Shell completion: bash, zsh or fish");
   completion_app->add_option("shell", line.shell)->required();
   completion_app->callback([&line] { line.command = [&line] { return completion(line.shell); }; });
   for (auto* command : {check_app, status_app, ca_app, version_app})
@@ -236,6 +257,7 @@ int run(int argc, char** argv) {
   const bool get =
       app.got_subcommand("sandbox") && app.get_subcommand("sandbox")->got_subcommand("get");
   if (!finish(line, get)) return kUsage;
+  say_which(app, line);
   return line.command ? line.command() : kUsage;
 }
 

@@ -87,6 +87,41 @@ std::string ready_condition(const Json& object) {
   return "Unknown";
 }
 
+// "10.244.1.2:80,10.244.2.2:80 + 3 more…", as kubectl shows it.
+std::string limited(const std::vector<std::string>& all) {
+  constexpr std::size_t kShown = 3;
+  if (all.empty()) return "<none>";
+  const auto shown =
+      std::vector(all.begin(), all.begin() + static_cast<long>(std::min(all.size(), kShown)));
+  const auto more = all.size() > kShown ? fmt::format(" + {} more...", all.size() - kShown) : "";
+  return fmt::format("{}{}", fmt::join(shown, ","), more);
+}
+
+Row endpoints_row(const Json& object, const std::string& age, bool) {
+  std::vector<std::string> all;
+  for (const auto& subset : list(object, {"subsets"})) {
+    for (const auto& address : list(subset, {"addresses"})) {
+      const auto ip = str(address, {"ip"});
+      const bool v6 = ip.find(':') != std::string::npos;
+      for (const auto& port : list(subset, {"ports"}))
+        all.push_back(
+            fmt::format("{}{}{}:{}", v6 ? "[" : "", ip, v6 ? "]" : "", number(port, {"port"})));
+    }
+  }
+  return {name_of(object), limited(all), age};
+}
+
+Row slice_row(const Json& object, const std::string& age, bool) {
+  std::vector<std::string> ports, addresses;
+  for (const auto& port : list(object, {"ports"}))
+    ports.push_back(std::to_string(number(port, {"port"})));
+  for (const auto& endpoint : list(object, {"endpoints"})) {
+    for (const auto& address : list(endpoint, {"addresses"}))
+      addresses.push_back(address.get<std::string>());
+  }
+  return {name_of(object), str(object, {"addressType"}), limited(ports), limited(addresses), age};
+}
+
 struct Shape {
   Row headers, wide_headers;
   std::function<Row(const Json&, const std::string& age, bool wide)> row;
@@ -126,6 +161,17 @@ Shape shape_of(const std::string& kind) {
             {"SELECTOR", "CLUSTER-IPS"},
             service_row};
   if (kind == "Deployment.apps") return workload_shape();
+  if (kind == "StatefulSet.apps") {
+    return {{"NAME", "READY", "AGE"}, {}, [](const Json& o, const std::string& age, bool) {
+              return Row{name_of(o),
+                         fmt::format("{}/{}", number(o, {"status", "readyReplicas"}),
+                                     number(o, {"spec", "replicas"}, 1)),
+                         age};
+            }};
+  }
+  if (kind == "Endpoints") return {{"NAME", "ENDPOINTS", "AGE"}, {}, endpoints_row};
+  if (kind == "EndpointSlice.discovery.k8s.io")
+    return {{"NAME", "ADDRESSTYPE", "PORTS", "ENDPOINTS", "AGE"}, {}, slice_row};
   if (kind == "Node") return node_shape();
   if (kind == "ReplicaSet.apps") {
     return {{"NAME", "DESIRED", "CURRENT", "READY", "AGE"},

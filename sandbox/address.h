@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "sandbox/layout.h"
@@ -15,6 +16,7 @@ namespace weft::sandbox {
 // Service address number `index` (1…65534) in both families.
 std::string service_v4(int index);
 std::string service_v6(int index);
+inline constexpr std::string_view kServiceCidrV4 = "10.96.0.0/16", kServiceCidrV6 = "fd00:96::/112";
 
 class ServicePool {
  public:

@@ -80,6 +80,11 @@ Parsed<void> fill_workload(Json& object) {
                      "\"OnFailure\", \"Never\"");
     }
   } else {
+    if (!list(spec, {"volumeClaimTemplates"}).empty()) {
+      return invalid(object,
+                     "spec.volumeClaimTemplates: Forbidden: a sandbox has no persistent volumes; "
+                     "use emptyDir or hostPath");
+    }
     set_default(spec, "replicas", 1);
     if (number(spec, {"replicas"}, -1) < 0)
       return invalid(object, "spec.replicas: Invalid value: must be a number and not negative");
@@ -116,7 +121,13 @@ Parsed<void> keep_immutable(const Json& old, Json& now) {
     if (!now["spec"].contains("nodeName") && old["spec"].contains("nodeName"))
       now["spec"]["nodeName"] = old["spec"]["nodeName"];
   }
-  if (kind == "Deployment" && at(old, {"spec", "selector"}) &&
+  if (kind == "StatefulSet" &&
+      str(old, {"spec", "serviceName"}) != str(now, {"spec", "serviceName"})) {
+    return invalid(now,
+                   "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', "
+                   "'template', 'updateStrategy' and 'podManagementPolicy' are forbidden");
+  }
+  if ((kind == "Deployment" || kind == "StatefulSet") && at(old, {"spec", "selector"}) &&
       *at(old, {"spec", "selector"}) != *at(now, {"spec", "selector"})) {
     return invalid(now, "spec.selector: field is immutable");
   }
@@ -235,6 +246,14 @@ Parsed<void> Admission::fill_service(Json& service, const Json* old) {
           service,
           fmt::format("spec.clusterIPs: Invalid value: {}: must be a valid IP address", ip.dump()));
     families.push_back(address->is_v4() ? "IPv4" : "IPv6");
+    const auto range = address->is_v4() ? kServiceCidrV4 : kServiceCidrV6;
+    if (!Cidr::parse(range)->contains(*address)) {
+      return invalid(
+          service,
+          fmt::format("spec.clusterIPs: Invalid value: {}: failed to allocate IP {}: the provided "
+                      "IP ({}) is not in the valid range. The range of valid IPs is {}",
+                      spec["clusterIPs"].dump(), address->str(), address->str(), range));
+    }
     for (const auto* other : store_.list("Service")) {
       const auto& taken = list(*other, {"spec", "clusterIPs"});
       const bool same = name_of(*other) == name_of(service) && ns_of(*other) == ns_of(service);
@@ -304,7 +323,7 @@ Parsed<Verb> Admission::admit(const Json& given, const std::string& origin, Json
   } else if (kind.key() == "Service") {
     if (auto filled = fill_service(out, old); !filled) return problem(filled.error().text);
   } else if (kind.key() == "Deployment.apps" || kind.key() == "ReplicaSet.apps" ||
-             kind.key() == "Job.batch") {
+             kind.key() == "StatefulSet.apps" || kind.key() == "Job.batch") {
     if (auto filled = fill_workload(out); !filled) return problem(filled.error().text);
   }
   if (old != nullptr) {

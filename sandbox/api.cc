@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "sandbox/endpoint_objects.h"
 #include "sandbox/endpoints.h"
 #include "sandbox/json.h"
 #include "sandbox/kinds.h"
@@ -110,6 +111,21 @@ std::vector<Key> Api::find_many(const Json& request, const std::string& kind) co
   return keys;
 }
 
+// Those that no person writes, as the request narrows them.
+Json Api::computed(const Json& request, const Kind& kind) const {
+  Json items = Json::array();
+  if (!is_computed(kind.key())) return items;
+  const auto ns = str(request, {"namespace"}), name = str(request, {"name"});
+  const auto selector = parse_selector(str(request, {"selector"}));
+  for (auto& object : computed_objects(parts_.store, kind.key())) {
+    if ((!name.empty() || !truth(request, {"all"})) && ns_of(object) != ns) continue;
+    if (!name.empty() && name_of(object) != name) continue;
+    if (selector && !selector->matches(labels(object, {"metadata", "labels"}))) continue;
+    items.push_back(std::move(object));
+  }
+  return items;
+}
+
 Parsed<Key> Api::find_one(const Json& request) const {
   const auto kind = kind_named(parts_.store, str(request, {"kind"}));
   if (!kind) return problem(kind.error().text);
@@ -123,14 +139,14 @@ Parsed<Json> Api::get(const Json& request) const {
   if (!kind) return problem(kind.error().text);
   if (const auto selector = parse_selector(str(request, {"selector"})); !selector)
     return problem(selector.error().text);
-  Json items = Json::array();
-  if (!str(request, {"name"}).empty()) {
+  Json items = computed(request, *kind);
+  if (str(request, {"name"}).empty()) {
+    for (const auto& key : find_many(request, kind->key()))
+      items.push_back(*parts_.store.find(key));
+  } else if (items.empty()) {
     const auto key = find_one(request);
     if (!key) return problem(key.error().text);
     items.push_back(*parts_.store.find(*key));
-  } else {
-    for (const auto& key : find_many(request, kind->key()))
-      items.push_back(*parts_.store.find(key));
   }
   return Json{{"items", items}, {"kind", kind_json(*kind)}};
 }

@@ -10,6 +10,7 @@
 
 #include "sandbox/admit.h"
 #include "sandbox/controllers.h"
+#include "sandbox/kinds.h"
 #include "sandbox/kubelet.h"
 #include "sandbox/loop.h"
 #include "sandbox/store.h"
@@ -45,6 +46,7 @@ class Api {
   Parsed<Json> logs(const Json& request) const;
   Json status() const;
   Parsed<Key> find_one(const Json& request) const;
+  Json computed(const Json& request, const Kind& kind) const;
   std::vector<Key> find_many(const Json& request, const std::string& kind) const;
 
   Parts parts_;

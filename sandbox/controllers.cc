@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "sandbox/endpoints.h"
 #include "sandbox/ids.h"
@@ -13,6 +14,7 @@ namespace weft::sandbox {
 namespace {
 
 constexpr const char* kHashLabel = "pod-template-hash";
+constexpr const char* kRevisionLabel = "controller-revision-hash";
 
 bool is_deleting(const Json& object) {
   return at(object, {"metadata", "deletionTimestamp"}) != nullptr;
@@ -75,7 +77,8 @@ void Controllers::create_pod(const Json& owner, const Json& pod_template, const 
               {"spec", pod_template["spec"]}};
   if (pod_template.contains("metadata")) pod["metadata"] = pod_template["metadata"];
   pod["metadata"]["name"] = name;
-  pod["metadata"]["generateName"] = name.substr(0, name.size() - 5);
+  if (str(owner, {"kind"}) != "StatefulSet")
+    pod["metadata"]["generateName"] = name.substr(0, name.size() - 5);
   pod["metadata"]["namespace"] = ns_of(owner);
   pod["metadata"]["ownerReferences"] = Json::array({owner_reference(owner)});
   Json out;
@@ -234,6 +237,76 @@ void Controllers::replica_set(const Key& key) {
   });
 }
 
+// Pods 0…n-1, each with a name of its own that its successor takes over. One step at a time: a pod
+// is made when those before it are ready, the highest goes first, and an update goes from the
+// highest down; with podManagementPolicy Parallel only updates wait.
+void Controllers::stateful_set(const Key& key) {
+  const Json set = *store_.find(key);
+  const long wanted = number(set, {"spec", "replicas"}, 1);
+  const bool ordered = str(set, {"spec", "podManagementPolicy"}) != "Parallel";
+  const bool replaces = str(set, {"spec", "updateStrategy", "type"}) != "OnDelete";
+  const auto revision = template_hash(set["spec"]["template"].dump());
+  const auto pod_key = [&](long i) {
+    return Key{"Pod", key.ns, fmt::format("{}-{}", key.name, i)};
+  };
+  long ready = 0, there = 0, updated = 0;
+  bool settled = true;  // all up to here are ready
+  for (long i = 0; i < wanted; ++i) {
+    const auto* pod = store_.find(pod_key(i));
+    if (pod == nullptr && (settled || !ordered)) stateful_pod(set, i, revision);
+    const bool good = pod != nullptr && pod_is_ready(*pod);
+    settled = settled && good;
+    ready += good ? 1 : 0;
+    if (pod == nullptr) continue;
+    ++there;
+    if (str(*pod, {"metadata", "labels", kRevisionLabel}) == revision) ++updated;
+    if (is_finished(*pod) && !is_deleting(*pod)) remove(pod_key(i), -1);
+  }
+  std::vector<Key> surplus;
+  for (const auto& pod : owned(store_, "Pod", set)) {
+    const auto dash = pod.name.rfind('-');
+    if (std::strtol(pod.name.c_str() + dash + 1, nullptr, 10) >= wanted) surplus.push_back(pod);
+  }
+  std::sort(surplus.begin(), surplus.end(), [](const Key& a, const Key& b) {
+    return std::pair(a.name.size(), a.name) > std::pair(b.name.size(), b.name);
+  });
+  for (const auto& pod : surplus) {
+    if (!is_deleting(*store_.find(pod))) remove(pod, -1);
+    if (ordered) break;
+  }
+  for (long i = wanted - 1; settled && surplus.empty() && replaces && i >= 0; --i) {
+    const auto& pod = *store_.find(pod_key(i));
+    if (str(pod, {"metadata", "labels", kRevisionLabel}) == revision) continue;
+    remove(pod_key(i), -1);
+    break;
+  }
+  store_.update(key, [&](Json& o) {
+    auto& s = o["status"];
+    s["observedGeneration"] = o["metadata"]["generation"];
+    s["replicas"] = there + static_cast<long>(surplus.size());
+    s["readyReplicas"] = ready;
+    s["availableReplicas"] = ready;
+    s["updatedReplicas"] = updated;
+    s["updateRevision"] = key.name + "-" + revision;
+    // Kubernetes has no condition here; `wait --for=condition=Available` is worth having anyway.
+    set_condition(o, "Available", ready >= wanted && surplus.empty() && updated == wanted,
+                  "AllReplicasReady");
+  });
+}
+
+void Controllers::stateful_pod(const Json& set, long ordinal, const std::string& revision) {
+  const auto name = fmt::format("{}-{}", name_of(set), ordinal);
+  auto pod_template = set["spec"]["template"];
+  auto& labels = pod_template["metadata"]["labels"];
+  labels["statefulset.kubernetes.io/pod-name"] = name;
+  labels["apps.kubernetes.io/pod-index"] = std::to_string(ordinal);
+  labels[kRevisionLabel] = revision;
+  pod_template["spec"]["hostname"] = name;
+  if (const auto service = str(set, {"spec", "serviceName"}); !service.empty())
+    pod_template["spec"]["subdomain"] = service;
+  create_pod(set, pod_template, name);
+}
+
 void Controllers::job(const Key& key) {
   const Json job = *store_.find(key);
   long active = 0, succeeded = 0, failed = 0;
@@ -283,6 +356,7 @@ void Controllers::sync() {
   namespaces();
   for (const auto& key : store_.keys("Deployment.apps")) deployment(key);
   for (const auto& key : store_.keys("ReplicaSet.apps")) replica_set(key);
+  for (const auto& key : store_.keys("StatefulSet.apps")) stateful_set(key);
   for (const auto& key : store_.keys("Job.batch")) job(key);
   schedule();
 }

@@ -1,5 +1,5 @@
-// The controllers that a cluster has beside the kubelet: Deployments make ReplicaSets, those and
-// Jobs make pods, a scheduler gives pods nodes, namespaces that are deleted take their objects with
+// The controllers that a cluster has beside the kubelet: Deployments make ReplicaSets, those,
+// StatefulSets and Jobs make pods, a scheduler gives pods nodes, namespaces that are deleted take their objects with
 // them. One pass over the store; level-triggered; no clock but timestamps.
 #pragma once
 
@@ -29,6 +29,8 @@ class Controllers {
  private:
   void deployment(const Key& key);
   void replica_set(const Key& key);
+  void stateful_set(const Key& key);
+  void stateful_pod(const nlohmann::json& set, long ordinal, const std::string& revision);
   void job(const Key& key);
   void schedule();
   void create_pod(const nlohmann::json& owner, const nlohmann::json& pod_template,

@@ -16,23 +16,6 @@ std::string lower(std::string text) {
   return text;
 }
 
-// The number behind a targetPort in this pod; 0: this pod has no port of that name.
-int target_port(const Json& pod, const Json& port) {
-  const auto* target = at(port, {"targetPort"});
-  if (target == nullptr) return static_cast<int>(number(port, {"port"}));
-  if (target->is_number()) return target->get<int>();
-  const auto protocol = str(port, {"protocol"}, "TCP");
-  for (const auto& container : list(pod, {"spec", "containers"})) {
-    for (const auto& candidate : list(container, {"ports"})) {
-      if (str(candidate, {"name"}) == target->get<std::string>() &&
-          str(candidate, {"protocol"}, "TCP") == protocol) {
-        return static_cast<int>(number(candidate, {"containerPort"}));
-      }
-    }
-  }
-  return 0;
-}
-
 void add_backend(ServicePort& port, const std::string& ip, int number) {
   if (number == 0 || ip.empty()) return;
   (is_v6(ip) ? port.v6 : port.v4).push_back({ip, number});
@@ -85,6 +68,22 @@ void add_slices(const Store& store, ServiceView& view) {
 }
 
 }  // namespace
+
+int target_port(const Json& pod, const Json& port) {
+  const auto* target = at(port, {"targetPort"});
+  if (target == nullptr) return static_cast<int>(number(port, {"port"}));
+  if (target->is_number()) return target->get<int>();
+  const auto protocol = str(port, {"protocol"}, "TCP");
+  for (const auto& container : list(pod, {"spec", "containers"})) {
+    for (const auto& candidate : list(container, {"ports"})) {
+      if (str(candidate, {"name"}) == target->get<std::string>() &&
+          str(candidate, {"protocol"}, "TCP") == protocol) {
+        return static_cast<int>(number(candidate, {"containerPort"}));
+      }
+    }
+  }
+  return 0;
+}
 
 bool pod_is_ready(const Json& pod) {
   if (at(pod, {"metadata", "deletionTimestamp"}) != nullptr) return false;

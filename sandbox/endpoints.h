@@ -40,6 +40,8 @@ struct ServiceView {
 // Ordered by namespace and name.
 std::vector<ServiceView> service_views(const Store& store);
 
+// The number behind a Service port's targetPort in this pod; 0: the pod has no port of that name.
+int target_port(const nlohmann::json& pod, const nlohmann::json& service_port);
 bool pod_is_ready(const nlohmann::json& pod);  // condition Ready, not deleting
 std::vector<std::string> pod_ips(const nlohmann::json& pod);
 

@@ -21,6 +21,7 @@ std::string lower(std::string_view text) {
 
 std::string plural_of(std::string_view kind) {
   auto word = lower(kind);
+  if (word == "endpoints") return word;
   if (word.ends_with("y") && !word.ends_with("ay")) return word.substr(0, word.size() - 1) + "ies";
   if (word.ends_with("s") || word.ends_with("x") || word.ends_with("ch")) return word + "es";
   return word + "s";
@@ -48,10 +49,12 @@ const std::vector<Kind>& known_kinds() {
       make("Service", "", {"svc"}),
       make("Deployment", "apps", {"deploy"}),
       make("ReplicaSet", "apps", {"rs"}),
+      make("StatefulSet", "apps", {"sts"}),
       make("Job", "batch"),
       make("ServiceAccount", "", {"sa"}),
       make("ConfigMap", "", {"cm"}),
       make("Secret", ""),
+      make("Endpoints", "", {"ep"}),
       make("EndpointSlice", "discovery.k8s.io"),
       make("AuthorizationPolicy", kSecurity, {"ap"}),
       make("PeerAuthentication", kSecurity, {"pa"}),

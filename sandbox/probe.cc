@@ -1,15 +1,10 @@
 #include "sandbox/probe.h"
 
-#include <fmt/format.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
-
-#include "base/net.h"
 #include "sandbox/json.h"
+#include "sandbox/probe_call.h"
 
 namespace weft::sandbox {
 namespace {
@@ -17,63 +12,7 @@ namespace {
 constexpr Clock::duration kHurry = std::chrono::milliseconds(100);
 constexpr int kHurriedMax = 50;
 
-Fd dial(const std::string& address, int port, int timeout_ms) {
-  const auto ip = IpAddress::parse(address);
-  if (!ip) return {};
-  sockaddr_storage storage;
-  const auto length = SocketAddress{*ip, static_cast<std::uint16_t>(port)}.to_sockaddr(storage);
-  Fd fd(socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return {};
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&storage), length) == 0) return fd;
-  if (errno != EINPROGRESS) return {};
-  pollfd wait{fd.get(), POLLOUT, 0};
-  if (poll(&wait, 1, timeout_ms) != 1) return {};
-  int error = 0;
-  socklen_t size = sizeof error;
-  getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0 ? std::move(fd) : Fd();
-}
-
 }  // namespace
-
-int tcp_connect(const std::string& address, int port, int timeout_ms) {
-  return dial(address, port, timeout_ms) ? 0 : 1;
-}
-
-int http_get(const std::string& address, int port, const std::string& path, const Json& headers,
-             int timeout_ms) {
-  const Fd fd = dial(address, port, timeout_ms);
-  if (!fd) return 1;
-  const bool v6 = address.find(':') != std::string::npos;
-  std::string host = fmt::format("{}{}{}:{}", v6 ? "[" : "", address, v6 ? "]" : "", port);
-  std::string extra;
-  for (const auto& header : headers) {
-    const auto name = str(header, {"name"});
-    if (name == "Host")
-      host = str(header, {"value"});
-    else
-      extra += name + ": " + str(header, {"value"}) + "\r\n";
-  }
-  const auto request = fmt::format(
-      "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\nConnection: "
-      "close\r\n{}\r\n",
-      path, host, extra);
-  if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size()))
-    return 1;
-  std::string answer;
-  while (answer.size() < 12) {
-    pollfd wait{fd.get(), POLLIN, 0};
-    if (poll(&wait, 1, timeout_ms) != 1) return 1;
-    char chunk[512];
-    const auto n = recv(fd.get(), chunk, sizeof chunk, 0);
-    if (n <= 0) return 1;
-    answer.append(chunk, static_cast<std::size_t>(n));
-  }
-  if (!answer.starts_with("HTTP/1.")) return 1;
-  const auto status = answer.substr(9, 3);
-  return status >= "200" && status < "400" ? 0 : 1;
-}
 
 // Shared with callbacks of the loop, which look at `alive` first.
 struct Probe::State : std::enable_shared_from_this<Probe::State> {
@@ -101,25 +40,28 @@ struct Probe::State : std::enable_shared_from_this<Probe::State> {
   Parsed<pid_t> start() {
     const int timeout_ms = static_cast<int>(number(spec, {"timeoutSeconds"}, 1)) * 1000;
     if (const auto* http = at(spec, {"httpGet"})) {
-      const auto address = str(*http, {"host"}, target.address), path = str(*http, {"path"}, "/");
-      const int port = port_of(*http);
-      const bool tls = str(*http, {"scheme"}) == "HTTPS";
+      const HttpProbe probe{.address = str(*http, {"host"}, target.address),
+                            .port = port_of(*http),
+                            .path = str(*http, {"path"}, "/"),
+                            .tls = str(*http, {"scheme"}) == "HTTPS"};
       const Json& headers = list(*http, {"httpHeaders"});
-      return fork_into(target.node, [&, tls] {
-        return tls ? tcp_connect(address, port, timeout_ms)
-                   : http_get(address, port, path, headers, timeout_ms);
-      });
+      return fork_into(target.node, [&] { return http_get(probe, headers, timeout_ms); });
     }
-    const auto* tcp =
-        at(spec, {"tcpSocket"}) != nullptr ? at(spec, {"tcpSocket"}) : at(spec, {"grpc"});
-    if (tcp != nullptr) {
+    if (const auto* tcp = at(spec, {"tcpSocket"})) {
+      const auto address = str(*tcp, {"host"}, target.address);
       const int port = port_of(*tcp);
-      return fork_into(target.node, [&] { return tcp_connect(target.address, port, timeout_ms); });
+      return fork_into(target.node, [&] { return tcp_connect(address, port, timeout_ms); });
+    }
+    if (const auto* grpc = at(spec, {"grpc"})) {
+      const auto service = str(*grpc, {"service"});
+      const int port = port_of(*grpc);
+      return fork_into(target.node,
+                       [&] { return grpc_check(target.address, port, service, timeout_ms); });
     }
     Spawn what;
     for (const auto& word : list(spec, {"exec", "command"}))
       what.argv.push_back(word.get<std::string>());
-    if (what.argv.empty()) return problem("a probe needs httpGet, tcpSocket or exec");
+    if (what.argv.empty()) return problem("a probe needs httpGet, tcpSocket, grpc or exec");
     what.env = target.env;
     what.entry = target.container;
     return spawn(what);

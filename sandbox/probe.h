@@ -1,5 +1,5 @@
-// One container's probe (readiness, liveness or startup) as a kubelet runs it: HTTP and TCP from
-// the node's network, exec in the container; period, timeout, thresholds. Each attempt is a
+// One container's probe (readiness, liveness or startup) as a kubelet runs it: HTTP, TCP and gRPC
+// from the node's network, exec in the container; period, timeout, thresholds. Each attempt is a
 // short-lived child. Lives on the daemon's loop.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace weft::sandbox {
 
 struct ProbeTarget {
   std::string address;  // of the pod
-  Entry node;           // for HTTP and TCP
+  Entry node;           // for all but exec
   Entry container;      // for exec; the descriptors outlive the probe
   std::vector<std::string> env;
   std::function<int(const std::string&)> named_port;
@@ -36,11 +36,5 @@ class Probe {
   struct State;
   std::shared_ptr<State> state_;
 };
-
-// One HTTP GET or TCP connect from the caller's network, at most `timeout_ms`. 0: success, else an
-// exit code. Blocks.
-int http_get(const std::string& address, int port, const std::string& path,
-             const nlohmann::json& headers, int timeout_ms);
-int tcp_connect(const std::string& address, int port, int timeout_ms);
 
 }  // namespace weft::sandbox

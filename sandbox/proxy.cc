@@ -3,19 +3,22 @@
 #include <fmt/format.h>
 
 #include <set>
+#include <string_view>
+
+#include "sandbox/address.h"
 
 namespace weft::sandbox {
 namespace {
 
 struct Family {
-  const char* nft;      // keyword
-  const char* type;     // type of an address
-  const char* map;      // name of the map of services
-  const char* hairpin;  // name of the set of own addresses
-  const char* cidr;     // of services
+  const char* nft;        // keyword
+  const char* type;       // type of an address
+  const char* map;        // name of the map of services
+  const char* hairpin;    // name of the set of own addresses
+  std::string_view cidr;  // of services
 };
-constexpr Family kV4 = {"ip", "ipv4_addr", "services_v4", "self_v4", "10.96.0.0/16"};
-constexpr Family kV6 = {"ip6", "ipv6_addr", "services_v6", "self_v6", "fd00:96::/112"};
+constexpr Family kV4 = {"ip", "ipv4_addr", "services_v4", "self_v4", kServiceCidrV4};
+constexpr Family kV6 = {"ip6", "ipv6_addr", "services_v6", "self_v6", kServiceCidrV6};
 
 struct Text {
   std::string chains;    // one per service port with backends

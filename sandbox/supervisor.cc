@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "sandbox/json.h"
-#include "sandbox/probe.h"
+#include "sandbox/probe_call.h"
 
 namespace weft::sandbox {
 namespace {
@@ -76,7 +76,8 @@ void Supervisor::ask_ready(const std::shared_ptr<Running>& running) {
   if (!running->alive || pid < 0) return;
   const auto& check = running->component.ready;
   const auto child = fork_into({.net = check.net}, [&] {
-    return http_get(check.address, check.port, check.path, Json::array(), 500);
+    return http_get({.address = check.address, .port = check.port, .path = check.path},
+                    Json::array(), 500);
   });
   const auto again = [this, running, pid] {
     loop_.after(kReadyInterval, [this, running, pid] {

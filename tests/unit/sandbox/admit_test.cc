@@ -129,6 +129,9 @@ TEST(Admission, RefusalsSayWhatKubernetesSays) {
            Bad{"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {}}",
                "spec.ports: Required value"},
            Bad{"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: 5}", "spec"},
+           Bad{"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: 10.97.0.1, "
+               "ports: [{port: 80}]}}",
+               "is not in the valid range. The range of valid IPs is 10.96.0.0/16"},
            Bad{"{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {clusterIP: nine, "
                "ports: [{port: 80}]}}",
                "must be a valid IP address"},

@@ -56,6 +56,45 @@ TEST(Controllers, ADeploymentsPodsBelongToItsReplicaSet) {
   EXPECT_EQ(number(c.get("Deployment.apps", "d"), {"status", "availableReplicas"}), 3);
 }
 
+std::string stateful_set(int replicas, const std::string& command) {
+  return "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: s}, spec: {serviceName: peers, "
+         "replicas: " +
+         std::to_string(replicas) +
+         ", selector: {matchLabels: {app: a}}, template: {metadata: {labels: {app: a}}, spec: "
+         "{containers: [{name: c, command: [" +
+         command + "]}]}}}}";
+}
+
+TEST(Controllers, AStatefulSetsPodsComeOneByOneWithNamesThatStay) {
+  Cluster c;
+  c.apply(stateful_set(3, "one"));
+  c.controllers.sync();
+  c.controllers.sync();
+  EXPECT_EQ(c.store.list("Pod").size(), 1u) << "the second waits until the first is ready";
+  c.settle();
+  ASSERT_EQ(c.store.list("Pod").size(), 3u);
+  const Json last = c.get("Pod", "s-2");
+  EXPECT_EQ(str(last, {"spec", "hostname"}), "s-2");
+  EXPECT_EQ(str(last, {"spec", "subdomain"}), "peers");
+  EXPECT_EQ(str(last, {"metadata", "labels", "apps.kubernetes.io/pod-index"}), "2");
+  c.store.remove({"Pod", "default", "s-0"});
+  c.settle();
+  EXPECT_EQ(c.store.list("Pod").size(), 3u) << "one that is gone comes again under its name";
+  c.apply(stateful_set(3, "two"));
+  c.settle();
+  EXPECT_EQ(c.commands(), (std::vector<std::string>{"two", "two", "two"}));
+  EXPECT_NE(uid_of(c.get("Pod", "s-2")), uid_of(last));
+  c.apply(stateful_set(1, "two"));
+  c.controllers.sync();
+  EXPECT_FALSE(at(c.get("Pod", "s-1"), {"metadata", "deletionTimestamp"})) << "the highest first";
+  c.settle();
+  ASSERT_EQ(c.store.list("Pod").size(), 1u);
+  EXPECT_EQ(number(c.get("StatefulSet.apps", "s"), {"status", "readyReplicas"}), 1);
+  c.controllers.remove({"StatefulSet.apps", "default", "s"}, -1);
+  c.settle();
+  EXPECT_TRUE(c.store.list("Pod").empty());
+}
+
 TEST(Controllers, PodsAreSpreadOverTheNodes) {
   Cluster c;
   c.apply(deployment(4, "one"));

@@ -23,6 +23,18 @@ TEST(Dns, ServicesHaveTheirAddressesAndHeadlessOnesTheirPods) {
             "hl.n.svc.cluster.local\n");
 }
 
+TEST(Dns, AnExternalNameIsItsTargetsAddressesHoweverManyStepsAway) {
+  const std::vector<ServiceView> views = {
+      {.ns = "n", .name = "a", .external_name = "b.n.svc.cluster.local."},
+      {.ns = "n", .name = "b", .external_name = "vip.m.svc.cluster.local"},
+      {.ns = "n", .name = "circle", .external_name = "circle.n.svc.cluster.local"},
+      {.ns = "n", .name = "world", .external_name = "example.org"},
+      {.ns = "m", .name = "vip", .vips = {"10.96.1.1"}}};
+  EXPECT_EQ(dns_hosts(views),
+            "10.96.1.1 a.n.svc.cluster.local\n10.96.1.1 b.n.svc.cluster.local\n"
+            "10.96.1.1 vip.m.svc.cluster.local\n");
+}
+
 TEST(Dns, APodsResolverIsThatOfKubernetes) {
   EXPECT_EQ(resolv_conf("shop"),
             "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local "

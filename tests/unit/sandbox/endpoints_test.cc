@@ -1,5 +1,6 @@
 #include "sandbox/endpoints.h"
 
+#include "sandbox/endpoint_objects.h"
 #include "world.h"
 
 namespace weft::sandbox {
@@ -67,6 +68,31 @@ TEST(Endpoints, AServiceWithoutSelectorTakesItsSlices) {
       "IPv4, endpoints: [{addresses: [1.2.3.4]}, {addresses: [1.2.3.5], conditions: {ready: "
       "false}}], ports: [{name: dns, port: 5353, protocol: UDP}]}");
   EXPECT_EQ(only(world).ports[0].v4, (std::vector<Backend>{{"1.2.3.4", 5353}}));
+}
+
+TEST(EndpointObjects, AreWhatAClustersControllersWouldHaveWritten) {
+  test::World world;
+  world.apply(
+      "{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {selector: {app: a}, ports: "
+      "[{name: http, port: 80, targetPort: web}]}}");
+  world.ready_pod("p", "{app: a}", "10.244.1.2", "fd00:244:1::2");
+  world.ready_pod("q", "{app: a}", "10.244.1.3", "fd00:244:1::3", false);
+  const auto endpoints = computed_objects(world.store, "Endpoints");
+  ASSERT_EQ(endpoints.size(), 1u);
+  const auto& subset = endpoints[0]["subsets"][0];
+  EXPECT_EQ(subset["ports"][0]["port"], 8080);
+  ASSERT_EQ(subset["addresses"].size(), 1u);
+  EXPECT_EQ(subset["addresses"][0]["ip"], "10.244.1.2");
+  EXPECT_EQ(subset["addresses"][0]["targetRef"]["name"], "p");
+  EXPECT_EQ(subset["notReadyAddresses"][0]["ip"], "10.244.1.3");
+
+  const auto slices = computed_objects(world.store, "EndpointSlice.discovery.k8s.io");
+  ASSERT_EQ(slices.size(), 2u);
+  EXPECT_EQ(slices[1]["addressType"], "IPv6");
+  EXPECT_EQ(slices[1]["metadata"]["labels"]["kubernetes.io/service-name"], "s");
+  EXPECT_EQ(slices[1]["endpoints"][0]["addresses"][0], "fd00:244:1::2");
+  EXPECT_EQ(slices[1]["endpoints"][1]["conditions"]["ready"], false);
+  EXPECT_NE(name_of(slices[0]), name_of(slices[1]));
 }
 
 }  // namespace

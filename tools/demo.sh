@@ -3,7 +3,7 @@
 # KEEP=1 leaves the sandbox running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="$PWD/build/release/bin:/usr/sbin:/sbin:$PATH"
+export PATH="${WEFT_BIN:-$PWD/build/release/bin}:/usr/sbin:/sbin:$PATH"
 name=${WEFT_SANDBOX:-demo}
 export WEFT_SANDBOX=$name
 samples=deploy/samples/demo

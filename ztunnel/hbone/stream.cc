@@ -205,6 +205,9 @@ Stream::~Stream() {
   if (state_ != nullptr) state_->core->abandon(*state_);
 }
 
+io::Event::Wait Stream::readable(Deadline deadline) { return state_->readable.wait(deadline); }
+bool Stream::is_readable() const { return state_->readable.is_set(); }
+
 void Stream::finish() {
   WEFT_ASSERT(state_->outbox.pending.empty());
   if (state_->out_broken || state_->outbox.finish) return;

@@ -76,6 +76,9 @@ class Stream {
   // Waits for bytes; empty: the peer's END_STREAM (or RST_STREAM NO_ERROR/CANCEL). One reader at a time. A read and a write may overlap.
   // Result<Received>. Errors: kTimedOut (the stream stays usable), kClosed as above.
   ReadOp read(Deadline deadline) { return {*state_, deadline}; }
+  // Waits until read() would return at once; needs less room in a waiting frame than read(). Result<void>.
+  io::Event::Wait readable(Deadline deadline);
+  bool is_readable() const;
   // Waits until every byte is in the tunnel's send buffer: flow control and a slow peer hold it up. `bytes` stay valid until then.
   // One writer at a time. Result<void>. After kTimedOut the stream is fit for reset() only.
   WriteOp write(std::span<const std::byte> bytes, Deadline deadline) { return {*state_, bytes, deadline}; }

@@ -106,6 +106,17 @@ TEST_P(Inbound, TheNodePasses) {
   EXPECT_TRUE(accept_from(ztunnel_.inbound));
 }
 
+TEST_P(Inbound, TheNodeDoesNotReachWhoBelievesProxyHeaders) {
+  const Fd app = app_listener(WEFT_PORT_WAYPOINT);
+  enrol_inbound();
+  const IpAddress node[] = {*IpAddress::parse(neighbour_ip())};
+  ASSERT_TRUE(datapath_->set_node_ips(node));
+  int result = 0;
+  const Fd probe = dial(neighbour_, WEFT_PORT_WAYPOINT, &result);
+  EXPECT_TRUE(accept_from(ztunnel_.inbound));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 0u);
+}
+
 TEST_P(Inbound, HbonePasses) {
   const Fd hbone = app_listener(WEFT_PORT_HBONE);
   enrol_inbound();

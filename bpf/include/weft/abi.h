@@ -23,6 +23,8 @@ extern "C" {
 #define WEFT_PORT_INBOUND 15006
 #define WEFT_PORT_HBONE 15008
 #define WEFT_PORT_DNS 15053
+/* Where a waypoint takes PROXY headers, from ztunnel and on loopback only. */
+#define WEFT_PORT_WAYPOINT 15089
 
 /* A socket option of our own, answered and consumed by the cgroup get/setsockopt programs; the
  * kernel never sees it. Only sockets that the agent opened (weft_socket.flags & WEFT_SOCKET_OWNED)

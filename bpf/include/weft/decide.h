@@ -141,7 +141,10 @@ WEFT_INLINE struct weft_decision weft_decide_inbound(const struct weft_inbound* 
   if (weft_ip_is_link_local6(q->local_ip)) return weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED);
   if (!q->enrolled) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED);
   if (q->local_port == WEFT_PORT_HBONE) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_HBONE);
-  if (q->from_node) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_NODE);
+  /* Who reaches a waypoint's port is believed whoever he says he is: not even the node goes there
+   * around ztunnel. */
+  if (q->from_node && q->local_port != WEFT_PORT_WAYPOINT)
+    return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_NODE);
   return weft_decided(WEFT_STEER, WEFT_INBOUND_STEERED);
 }
 

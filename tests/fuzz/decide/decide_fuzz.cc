@@ -59,7 +59,7 @@ void inbound(const Input& in) {
     require(q.enrolled && !weft_ip_is_loopback(in.remote) &&
             !weft_ip_equal(in.local, in.remote));  // or ztunnel's dial would loop
   } else if (d.act == WEFT_PASS && q.enrolled) {
-    require(in.port == WEFT_PORT_HBONE || q.from_node || weft_ip_is_loopback(in.remote) ||
+    require(in.port == WEFT_PORT_HBONE || (q.from_node && in.port != WEFT_PORT_WAYPOINT) || weft_ip_is_loopback(in.remote) ||
             weft_ip_equal(in.local, in.remote));
   }
 }

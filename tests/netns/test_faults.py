@@ -81,14 +81,14 @@ def test_the_control_plane_away_changes_nothing_even_across_a_ztunnel_restart(wo
     eventually(lambda: attempt(world)["outcome"] == "ok")
     world.sb("stop", "controlplane")
     try:
-        process = load(world, 10, 50)
+        process = load(world, 10, RATE if SOAK else 50)
         assert result(process)["counts"].keys() == {"ok"}
         for node in ("node1", "node2"):
             world.sb("restart", "ztunnel", "--node", node)
         eventually(lambda: attempt(world)["outcome"] == "ok", 5)
         if SOAK:
-            time.sleep(40)
-        assert result(load(world, 5, 50))["counts"].keys() == {"ok"}
+            time.sleep(48)
+        assert result(load(world, 5, RATE if SOAK else 50))["counts"].keys() == {"ok"}
         world.delete("AuthorizationPolicy", "only", "faults", check=False)
     finally:
         world.sb("start", "controlplane")
@@ -108,7 +108,7 @@ def test_the_root_is_rotated_without_a_failure(world):
     step = 8 if SOAK else 4
     old = ca()
     assert old["phase"] == "A" and len(old["roots"]) == 1, old
-    process = load(world, 3 * step + 3, 100)
+    process = load(world, 3 * step + 3, RATE if SOAK else 100)
     time.sleep(1)
     seen = []
     for _ in range(3):

@@ -7,7 +7,7 @@ import pytest
 import weft
 from weft import eventually, namespace, pod, python_app
 
-MODES = {"echo": 7000, "sum": 7001, "source=100000000": 7002, "rst": 7003}
+MODES = {"echo": 7000, "sum": 7001, "source=100000000": 7002, "rst": 7003, "ended": 7004}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,10 @@ def test_a_half_close_leaves_the_other_half_open(world, ip):
 
 def test_a_reset_by_the_server_is_a_reset_at_the_client(world, ip):
     assert act(world, "rst", ip, 7003)["outcome"] == "reset"
+
+
+def test_a_reset_by_the_client_is_a_reset_at_the_server(world, ip):
+    assert act(world, "abort", ip, 7004)["server_saw"] == "reset"
 
 
 def test_a_thousand_connections_at_once(world, ip):

@@ -7,6 +7,7 @@ stream HOST PORT S         echo with sequence numbers on one connection: bytes, 
 many HOST PORT N           N connections open at once, each echoes, then all close
 half HOST PORT             sends, half-closes, reads to EOF: the sum server's answer
 rst HOST PORT              sends one byte to the rst server: what it sees
+abort HOST PORT            resets a connection to the ended server: what that saw
 short HOST PORT N          N short connections in a row, 8 at once
 up HOST PORT BYTES         sends pseudo-random bytes to `sum`: digests equal?
 down HOST PORT BYTES       reads from `source`: digest equal?
@@ -148,6 +149,22 @@ async def do_rst(host, port):
         return {"outcome": "eof" if not got else "data"}
     except Exception as error:
         return {"outcome": outcome_of(error)}
+
+
+async def do_abort(host, port):
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"x")
+    await asyncio.wait_for(reader.readexactly(1), 10)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    for _ in range(50):
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"?")
+        seen = (await asyncio.wait_for(reader.read(), 10)).decode()
+        if seen != "nothing":
+            break
+    return {"server_saw": seen}
 
 
 async def do_short(host, port, count):

@@ -2,7 +2,7 @@
 """asyncio server of many faces. Usage: echo.py PORT [MODE]. Dual stack.
 echo: sends back what comes, half-close aware. names: one JSON line {peer, local} then close. banner: speaks first.
 sum: reads to EOF, answers the SHA-256 of it and its length. source N: sends N pseudo-random bytes, then FIN. rst: answers one byte, then resets.
-hold: accepts and says nothing."""
+hold: accepts and says nothing. ended: echo that remembers how a connection ended; a `?` on the next one is answered with it."""
 import asyncio
 import hashlib
 import json
@@ -10,6 +10,22 @@ import random
 import socket
 import struct
 import sys
+
+
+LAST = "nothing"
+
+
+async def remember_the_end(reader, writer):
+    global LAST
+    try:
+        while chunk := await reader.read(1 << 16):
+            writer.write(LAST.encode() if chunk == b"?" else chunk)
+            await writer.drain()
+            if chunk == b"?":
+                return
+        LAST = "eof"
+    except ConnectionResetError:
+        LAST = "reset"
 
 
 async def serve(reader, writer, mode):
@@ -40,6 +56,8 @@ async def serve(reader, writer, mode):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
             return
+        elif mode == "ended":
+            await remember_the_end(reader, writer)
         elif mode == "hold":
             await reader.read()
         else:

@@ -14,7 +14,9 @@ namespace {
 
 translate::Progress convert(const envoy::Progress& progress) {
   const auto one = [](const envoy::ServiceProgress& from) {
-    translate::Progress::One to{.state = translate::Progress::State::kPending, .text = from.text};
+    translate::Progress::One to{.state = translate::Progress::State::kPending,
+                                .served = from.served,
+                                .text = from.text};
     if (from.state == envoy::ServiceState::kAcked) to.state = translate::Progress::State::kAcked;
     if (from.state == envoy::ServiceState::kRejected)
       to.state = translate::Progress::State::kRejected;
@@ -76,6 +78,7 @@ void Envoys::note(const std::string& plan_id) {
 void Envoys::take(const translate::Changes& changes) {
   for (const model::Plan& plan : changes.plans) {
     feed_->set(plan);
+    told_.erase(plan.id);  // what was said was about the plan before
     const std::scoped_lock lock(mutex_);
     moved_.insert(plan.id);
   }

@@ -73,13 +73,15 @@ struct PlanRoute {
   std::vector<std::string> mirror_clusters;    // parallel to rule.mirrors
   std::optional<PlanAuthz> authz;              // none: the service's
   std::vector<std::string> client_namespaces;  // not empty: only these clients' requests
+  std::vector<std::string> client_principals;  // the same; without "spiffe://", exact
   std::optional<HashKey> hash;                 // of the destination's balancer
   bool default_retry = false;
   Provenance from;  // whose rule; key.kind "" for the implicit one
   bool operator==(const PlanRoute& other) const {
     return rule == other.rule && clusters == other.clusters &&
            mirror_clusters == other.mirror_clusters && authz == other.authz &&
-           client_namespaces == other.client_namespaces && hash == other.hash &&
+           client_namespaces == other.client_namespaces &&
+           client_principals == other.client_principals && hash == other.hash &&
            default_retry == other.default_retry && from.key == other.from.key;
   }
 };

@@ -25,6 +25,12 @@ const source::Namespace* Facts::ns(const std::string& name) const {
   return found == namespaces.end() ? nullptr : &found->second;
 }
 
+std::uint64_t Facts::policy_hash(const std::string& key) const {
+  const std::size_t slash = key.find('/');
+  const auto* found = find(authz_hashes, key.substr(0, slash), key.substr(slash + 1));
+  return found == nullptr ? 0 : *found;
+}
+
 const source::Service* Facts::service(const std::string& hostname) const {
   const std::string suffix = ".svc." + options.naming.cluster_domain;
   if (!hostname.ends_with(suffix)) return nullptr;

@@ -2,6 +2,7 @@
 // the questions asked of them. Written by World alone.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,10 +41,13 @@ struct Facts {
   ByName<source::Service> services;
   ByName<source::EndpointSlice> slices;
   ByName<model::AuthzPolicy> authz;
+  ByName<std::uint64_t> authz_hashes;  // of what their owners wrote
   ByName<model::PeerAuthn> authn;
 
   bool is_root(const std::string& ns) const;
   const source::Namespace* ns(const std::string& name) const;
+  // Of an AuthorizationPolicy's content by "ns/name"; 0 when there is none.
+  std::uint64_t policy_hash(const std::string& key) const;
   // "NAME.NS.svc.DOMAIN" → the Service, or null.
   const source::Service* service(const std::string& hostname) const;
   std::string hostname(const source::Service& service) const;

@@ -36,7 +36,8 @@ struct Progress {
   enum class State : std::uint8_t { kPending, kAcked, kRejected };
   struct One {
     State state = State::kPending;
-    std::string text;  // Envoy's words when rejected
+    bool served = false;  // every connected Envoy serves some version of it, maybe an older one
+    std::string text;     // Envoy's words when rejected
     bool operator==(const One&) const = default;
   };
   bool connected = false;

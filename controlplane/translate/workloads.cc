@@ -16,6 +16,7 @@ void World::translate_services(Changes& out) {
     for (const auto& [name, service] : in_namespace(facts_.services, ns)) {
       auto made = core::make_service(facts_.options.naming, service);
       if (!made) continue;
+      show_waypoint(*made);
       now.insert(made->key());
       out.services.push_back(std::move(*made));
     }
@@ -88,6 +89,9 @@ void World::translate_pod(const View& view, const std::string& ns, const std::st
   }
   add_services(view, *pod, *workload);
   add_policies(view, *pod, *workload);
+  // PROXY protocol to the Envoy in the pod: CONTRACT of a waypoint's bootstrap.
+  if (pod->labels.contains("weft.dev/waypoint"))
+    workload->application_tunnel = mesh::ApplicationTunnel{.proxy_protocol = true, .port = 15089};
   sent_pods_[ns][name] = workload->uid;
   out.workloads.push_back(std::move(*workload));
 }
@@ -136,6 +140,7 @@ void World::add_policies(const View& view, const source::Pod& pod, mesh::Workloa
     workload.authorization_policies.push_back(facts_.options.root_namespaces.front() + "/" +
                                               kStaticStrictName);
   }
+  guard_requests(workload);
   std::sort(workload.authorization_policies.begin(), workload.authorization_policies.end());
 }
 

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "controlplane/frontends/admit.h"
@@ -25,7 +28,8 @@ bool is_mesh_group(const std::string& group) {
 
 }  // namespace
 
-World::World(Options options) : facts_(std::move(options)) {
+World::World(Options options)
+    : facts_(std::move(options)), objects_(facts_.options.naming.cluster_domain) {
   WEFT_ASSERT(!facts_.options.root_namespaces.empty());
 }
 
@@ -38,10 +42,11 @@ Changes World::apply(const source::Batch& batch) {
   placements_.clear();
   for (const source::ObjectKey& key : batch.deletes) erase(key);
   for (const source::ObjectPtr& object : batch.upserts) put(*object);
+  Changes out;
+  take(planner_.turn(), out);
   if (dirty_everything_) {
     for (const auto& [ns, pods] : facts_.pods) dirty_namespaces_.insert(ns);
   }
-  Changes out;
   if (dirty_policies_) translate_policies(out);
   translate_services(out);
   translate_workloads(out);
@@ -58,6 +63,7 @@ void World::put(const source::Object& object) {
   if (key.kind == "Namespace") {
     if (auto decoded = source::decode_namespace(object))
       facts_.namespaces[object.name] = std::move(*decoded);
+    planner_.touch_namespace(object.name);
     touch_namespace(object.name);
   } else if (key.kind == "Node") {
     // A node reports its status all the time; its pods only care for its labels.
@@ -66,61 +72,131 @@ void World::put(const source::Object& object) {
         dirty_everything_ || known == facts_.nodes.end() || known->second.labels != object.labels;
     if (auto decoded = source::decode_node(object)) facts_.nodes[object.name] = std::move(*decoded);
   } else if (key.kind == "Pod") {
-    if (auto decoded = source::decode_pod(object))
-      facts_.pods[ns][object.name] = std::move(*decoded);
-    dirty_pods_.insert({ns, object.name});
+    put_pod(object);
   } else if (key.kind == "Service") {
     if (auto decoded = source::decode_service(object))
       facts_.services[ns][object.name] = std::move(*decoded);
     dirty_service_namespaces_.insert(ns);
+    planner_.touch_service(object.name + "." + ns + ".svc." + facts_.options.naming.cluster_domain);
+    planner_.touch_readiness();
     touch_namespace(ns);
   } else if (key.kind == "EndpointSlice.discovery.k8s.io") {
     if (auto decoded = source::decode_endpoint_slice(object))
       facts_.slices[ns][object.name] = std::move(*decoded);
+    planner_.touch_namespace(ns);
     touch_namespace(ns);
   } else if (key.kind == "AuthorizationPolicy.security.istio.io") {
-    if (auto decoded = istio::decode_authorization_policy(object, facts_.is_root(ns))) {
-      statuses_[key] = {key, object.origin, decoded->conditions};
-      facts_.authz[ns][object.name] = std::move(*decoded);
-    }
-    dirty_policies_ = true;
-    touch_namespace(ns, true);
+    put_authorization(object);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
     if (auto decoded = istio::decode_peer_authentication(object)) {
       statuses_[key] = {
-          key, object.origin, {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}}};
+          .key = key,
+          .origin = object.origin,
+          .conditions = {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}},
+          .generation = l7::generation_of(object)};
+      dirty_statuses_.insert(key);
       facts_.authn[ns][object.name] = std::move(*decoded);
     }
     dirty_policies_ = true;
     touch_namespace(ns, true);
+  } else if (const l7::Touched touched = objects_.put(object, facts_.is_root(ns)); touched.known) {
+    planner_.touch(touched);
+    if (key.kind != "Secret") dirty_statuses_.insert(key);
   } else if (is_mesh_group(object.group())) {
-    statuses_[key] = {
-        key,
-        object.origin,
-        {{"Accepted", false, "UnsupportedKind", "this build does not act on " + key.kind}}};
+    statuses_[key] = {.key = key,
+                      .origin = object.origin,
+                      .conditions = {{"Accepted", false, "UnsupportedKind",
+                                      "this build does not act on " + key.kind}},
+                      .generation = l7::generation_of(object)};
+    dirty_statuses_.insert(key);
+  }
+}
+
+void World::touch_pod(const source::Pod* pod) {
+  if (pod == nullptr) return;
+  for (const std::string& host : facts_.services_of(*pod)) planner_.touch_service(host);
+  planner_.touch_labels();
+  if (pod->labels.contains("weft.dev/waypoint") || pod->labels.contains("weft.dev/gateway"))
+    planner_.touch_readiness();
+}
+
+void World::put_pod(const source::Object& object) {
+  auto decoded = source::decode_pod(object);
+  dirty_pods_.insert({object.ns, object.name});
+  if (!decoded) return;
+  auto seen = [](const source::Pod& pod) {
+    std::vector<std::tuple<std::string, std::uint16_t, std::string>> ports;
+    for (const source::ContainerPort& one : pod.ports)
+      ports.emplace_back(one.name, one.port, one.protocol);
+    return std::tuple(pod.labels, pod.ips, pod.service_account, pod.node_name, pod.ready,
+                      pod.deleting, pod.finished(), std::move(ports));
+  };
+  const source::Pod* before = find(facts_.pods, object.ns, object.name);
+  const bool same = before != nullptr && seen(*before) == seen(*decoded);
+  if (!same) touch_pod(before);
+  const source::Pod& now = facts_.pods[object.ns][object.name] = std::move(*decoded);
+  if (!same) touch_pod(&now);
+}
+
+void World::put_authorization(const source::Object& object) {
+  auto decoded = istio::decode_authorization_policy(object, facts_.is_root(object.ns));
+  if (!decoded) return;
+  const source::ObjectKey key = object.key();
+  const std::uint64_t hash = l7::content_hash(object);
+  const std::uint64_t* before = find(facts_.authz_hashes, object.ns, object.name);
+  const std::int64_t generation = l7::generation_of(object);
+  ObjectStatus& status = statuses_[key];
+  status.key = key;
+  status.origin = object.origin;
+  if (before != nullptr && *before == hash && status.generation == generation) return;
+  status.generation = generation;
+  status.conditions = decoded->conditions;
+  facts_.authz_hashes[object.ns][object.name] = hash;
+  facts_.authz[object.ns][object.name] = std::move(*decoded);
+  dirty_policies_ = true;
+  dirty_statuses_.insert(key);
+  touch_namespace(object.ns, true);
+  if (facts_.is_root(object.ns)) {
+    planner_.touch_everything();
+  } else {
+    planner_.touch_namespace(object.ns);
   }
 }
 
 void World::erase(const source::ObjectKey& key) {
-  statuses_.erase(key);
+  if (statuses_.erase(key) != 0) dirty_statuses_.insert(key);
+  if (const l7::Touched touched = objects_.erase(key, facts_.is_root(key.ns)); touched.known)
+    planner_.touch(touched);
   if (key.kind == "Namespace") {
     facts_.namespaces.erase(key.name);
+    planner_.touch_namespace(key.name);
     touch_namespace(key.name);
   } else if (key.kind == "Node") {
     facts_.nodes.erase(key.name);
     dirty_everything_ = true;
   } else if (key.kind == "Pod") {
+    touch_pod(find(facts_.pods, key.ns, key.name));
     remove(facts_.pods, key.ns, key.name);
     dirty_pods_.insert({key.ns, key.name});
   } else if (key.kind == "Service") {
     remove(facts_.services, key.ns, key.name);
+    planner_.touch_service(key.name + "." + key.ns + ".svc." +
+                           facts_.options.naming.cluster_domain);
+    planner_.touch_readiness();
     dirty_service_namespaces_.insert(key.ns);
     touch_namespace(key.ns);
   } else if (key.kind == "EndpointSlice.discovery.k8s.io") {
     remove(facts_.slices, key.ns, key.name);
+    planner_.touch_namespace(key.ns);
     touch_namespace(key.ns);
   } else if (key.kind == "AuthorizationPolicy.security.istio.io") {
     remove(facts_.authz, key.ns, key.name);
+    remove(facts_.authz_hashes, key.ns, key.name);
+    if (facts_.is_root(key.ns)) {
+      planner_.touch_everything();
+    } else {
+      planner_.touch_namespace(key.ns);
+    }
     dirty_policies_ = true;
     touch_namespace(key.ns, true);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
@@ -148,9 +224,13 @@ void World::translate_policies(Changes& out) {
   };
   for (const auto& [ns, policies] : facts_.authz) {
     for (const auto& [name, policy] : policies) {
-      if (policy.l4) add(*policy.l4);
+      if (!policy.l4) continue;
+      now[policy.l4->key()] = policy.l4->action;
+      out.policies.push_back(*policy.l4);
+      admit_waypoints(out.policies.back());
     }
   }
+  requests_policies(out, now);
   if (!facts_.authn.empty()) add(static_strict(facts_.options.root_namespaces.front()));
   for (const auto& [ns, authns] : facts_.authn) {
     const auto all = peer_authns_for(ns);
@@ -169,9 +249,13 @@ void World::translate_policies(Changes& out) {
   sent_policies_ = std::move(now);
 }
 
-void World::served(const std::string&, const Progress&) {}
+void World::served(const std::string& plan_id, const Progress& progress) {
+  planner_.served(plan_id, progress);
+}
 
-void World::fetched(const std::string&, const Parsed<std::string>&) {}
+void World::fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks) {
+  planner_.fetched(jwks_uri, jwks);
+}
 
 const ObjectStatus* World::status(const source::ObjectKey& key) const {
   const auto found = statuses_.find(key);

@@ -10,6 +10,8 @@
 
 #include "controlplane/model/types.h"
 #include "controlplane/translate/facts.h"
+#include "controlplane/translate/l7/objects.h"
+#include "controlplane/translate/l7/planner.h"
 #include "controlplane/translate/outputs.h"
 #include "mesh/policy.h"
 #include "mesh/workload.h"
@@ -45,10 +47,15 @@ struct Placement {
 class World {
  public:
   explicit World(Options options);
+  World(const World&) = delete;  // the planner looks at its neighbours
+  World& operator=(const World&) = delete;
 
   // The app pushes what it gets in this order: policies, workloads and services to ztunnel, plans
   // to the feed; then served() of plans whose progress moved, and apply({}) again.
   Changes apply(const source::Batch& batch);
+  // The time of the next apply(): what lingers goes when it is due. Never called: nothing goes.
+  void at(Clock::time_point now) { planner_.at(now); }
+  std::optional<Clock::time_point> deadline() const { return planner_.deadline(); }
   // What the Envoys of a plan have taken. REQUIRES: every plan of the last apply() was given to the
   // feed before its progress was asked. Takes effect with the next apply().
   void served(const std::string& plan_id, const Progress& progress);
@@ -63,12 +70,25 @@ class World {
   // empty node they may not.
   const std::vector<Placement>& placements() const { return placements_; }
   std::size_t problems() const;  // conditions that are false
+  const Facts& facts() const { return facts_; }
+  const l7::Objects& objects() const { return objects_; }
+  const l7::Planner& planner() const { return planner_; }
 
  private:
   void put(const source::Object& object);
   void erase(const source::ObjectKey& key);
   void touch_namespace(const std::string& ns, bool is_policy = false);
 
+  void put_pod(const source::Object& object);
+  void touch_pod(const source::Pod* pod);
+  void put_authorization(const source::Object& object);
+  void take(l7::Turn turn, Changes& out);
+  void judge(const std::set<std::string>& hosts, Changes& out);
+  void judge_object(const source::ObjectKey& key, Changes& out);
+  void admit_waypoints(mesh::Policy& policy) const;
+  void guard_requests(mesh::Workload& workload) const;
+  void show_waypoint(mesh::Service& service) const;
+  void requests_policies(Changes& out, std::map<std::string, mesh::PolicyAction>& now) const;
   void translate_policies(Changes& out);
   void translate_services(Changes& out);
   void translate_workloads(Changes& out);
@@ -94,7 +114,15 @@ class World {
   void external_endpoints(const View& view, const std::string& ns, Changes& out);
 
   Facts facts_;
+  l7::Objects objects_;
+  l7::Planner planner_{facts_, objects_};
   std::map<source::ObjectKey, ObjectStatus> statuses_;
+
+  // Objects that a service's record names, and back.
+  std::map<std::string, std::set<source::ObjectKey>> named_by_;
+  std::map<source::ObjectKey, std::set<std::string>> hosts_of_;
+  std::set<source::ObjectKey> told_;  // whose status was among Changes::statuses
+  std::set<std::string> guarded_;     // hosts with a RequestAuthentication
 
   // What was sent, so that it can be taken back.
   ByName<std::string> sent_pods_;                               // → uid
@@ -106,6 +134,7 @@ class World {
   std::set<std::string> dirty_namespaces_;  // all pods of it
   std::set<std::pair<std::string, std::string>> dirty_pods_;
   std::set<std::string> dirty_service_namespaces_;
+  std::set<source::ObjectKey> dirty_statuses_;
   bool dirty_policies_ = false, dirty_everything_ = false;
   std::vector<Placement> placements_;
 };

@@ -308,14 +308,17 @@ TEST(World, EveryMeshObjectHasAStatus) {
       policy_yaml("shop", "ok", "{rules: [{}]}") +
       policy_yaml("shop", "l7", "{rules: [{to: [{operation: {methods: [GET]}}]}]}") +
       "---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: vs, "
-      "namespace: shop}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}\n");
+      "namespace: shop}\nspec: {hosts: [a], http: [{route: [{destination: {host: a}}]}]}\n"
+      "---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: ef, "
+      "namespace: shop}\nspec: {}\n");
   std::map<std::string, std::string> reasons;
   for (const auto& status : world.world.statuses())
     reasons[status.key.name] = status.conditions.at(0).reason;
   EXPECT_EQ(reasons["ok"], "Accepted");
   EXPECT_EQ(reasons["l7"], "UnsupportedValue");
-  EXPECT_EQ(reasons["vs"], "UnsupportedKind");
-  EXPECT_EQ(world.world.problems(), 2u);
+  EXPECT_EQ(reasons["vs"], "Reconciled");
+  EXPECT_EQ(reasons["ef"], "UnsupportedKind");
+  EXPECT_EQ(world.world.problems(), 3u) << "l7 waits for ztunnel and for a waypoint";
 }
 
 }  // namespace

@@ -232,13 +232,20 @@ int run(int argc, char** argv) {
   add(ca_app, line, "status", "Which roots there are", [&line] { return ca(line.context, false); });
   add(ca_app, line, "rotate", "The next step from the old root to a new one",
       [&line] { return ca(line.context, true); });
+  auto* analyze_app =
+      add(&app, line, "analyze", "What is wrong with objects, by file and line (exit 79: errors)",
+          [&line] { return analyze(line.context, line.objects); });
+  analyze_app->add_option("-f,--filename", line.objects.files, "File, directory or - for stdin")
+      ->allow_extra_args(false);
+  add_namespace(analyze_app, line.objects.ns);
+  analyze_app->add_flag("-A,--all-namespaces", line.objects.all_namespaces, "In every namespace");
   auto* version_app = add(&app, line, "version", "Versions of client and server",
                           [&line] { return version(line.context); });
   for (auto* command : ca_app->get_subcommands({})) add_name(command, line, "--sandbox");
   auto* completion_app = app.add_subcommand("completion", "Shell completion: bash, zsh or fish");
   completion_app->add_option("shell", line.shell)->required();
   completion_app->callback([&line] { line.command = [&line] { return completion(line.shell); }; });
-  for (auto* command : {check_app, status_app, ca_app, version_app})
+  for (auto* command : {check_app, status_app, ca_app, version_app, analyze_app})
     add_name(command, line, "--sandbox");
   add_sandbox(&app, line);
   try {

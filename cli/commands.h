@@ -64,6 +64,9 @@ struct CertificateArguments {
 };
 int sandbox_certificate(const Context& context, const CertificateArguments& arguments);
 
+// -f: of these manifests, beside what a sandbox holds when one is up; else of the sandbox. 79 when
+// a finding is an error.
+int analyze(const Context& context, const ObjectArguments& arguments);
 int check(const Context& context, bool pre);
 int status(const Context& context);
 int version(const Context& context);

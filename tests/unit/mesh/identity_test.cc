@@ -26,5 +26,18 @@ TEST(Identity, RefusesEverythingButTheThreePartPath) {
   EXPECT_FALSE(Identity::parse(std::string_view("spiffe://td/ns/a/sa/b\0", 22)));
 }
 
+// A waypoint's proxy takes what parses here for the truth: it is text, in one line, and of bounded length.
+TEST(Identity, WhatIsNoTextOrTooLongIsNoIdentity) {
+  const std::string good = "spiffe://td/ns/a/sa/";
+  for (const char* tail : {"\xff\xfe", "b\xc3\xa9", "b\n", "b\r\nx-weft-peer: c", "b\t", "b\x7f", "\xed\xa0\x80", "\xc0\xaf"}) {
+    EXPECT_FALSE(Identity::parse(good + tail)) << tail;
+    EXPECT_FALSE(Identity::parse(std::string("spiffe://td/ns/") + tail + "/sa/b")) << tail;
+    EXPECT_FALSE(Identity::parse(std::string("spiffe://") + tail + "/ns/a/sa/b")) << tail;
+  }
+  EXPECT_TRUE(Identity::parse(good + std::string(2048 - good.size(), 'x')));
+  EXPECT_FALSE(Identity::parse(good + std::string(2049 - good.size(), 'x')));
+  EXPECT_FALSE(Identity::parse(good + std::string(60'000, 'x')));
+}
+
 }  // namespace
 }  // namespace weft::mesh

@@ -36,6 +36,15 @@ TEST(JudgeNames, NoSpiffeNameIsSaidSo) {
   EXPECT_STREQ(expectation.failure, "peer certificate has no SPIFFE identity");
 }
 
+TEST(JudgeNames, ANameThatIsNoTextOrTooLongProvesNobody) {
+  for (const std::string& name : {std::string("spiffe://a/ns/b/sa/\xff\xfe"), "spiffe://a/ns/b/sa/" + std::string(60'000, 'c'),
+                                  std::string("spiffe://a/ns/b/sa/c\nspiffe://a/ns/b/sa/d"), std::string("spiffe://a/ns/b/sa/c\0d", 22)}) {
+    Expectation expectation = server_of("a");
+    EXPECT_FALSE(judge_names(expectation, Names{name})) << name.substr(0, 40);
+    EXPECT_STREQ(expectation.failure, "peer certificate has no SPIFFE identity");
+  }
+}
+
 TEST(JudgeNames, TextForLogsIsBounded) {
   Expectation expectation = server_of("a");
   const Names many(200, "https://" + std::string(100, 'x'));

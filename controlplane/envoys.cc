@@ -102,7 +102,10 @@ bool Envoys::collect() {
     moved.swap(moved_);
     fetched.swap(fetched_);
   }
-  bool news = !fetched.empty();
+  const auto now = Clock::now();
+  const auto due = world_.deadline();
+  world_.at(now);
+  bool news = !fetched.empty() || (due && *due <= now);
   for (const auto& [uri, keys] : fetched) {
     if (!keys) spdlog::warn("key set not fetched: {}", keys.error().text);
     world_.fetched(uri, keys);
@@ -152,6 +155,8 @@ void Envoys::gateways(const std::vector<translate::DesiredGateway>& all) {
 
 void Envoys::tick(const std::string& roots_pem) {
   bool changed = false;
+  const auto due = world_.deadline();
+  if (due && *due <= Clock::now()) note("");  // something has lingered long enough
   if (roots_pem != settings_.roots_pem) {
     settings_.roots_pem = roots_pem;
     changed = !running_.empty();

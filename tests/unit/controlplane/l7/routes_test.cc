@@ -1,0 +1,264 @@
+// Gateway API routes beside VirtualServices, tokens, and the edge.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "l7_world.h"
+
+namespace weft::controlplane {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+const std::string kTwo = http_service("shop", "web", "10.96.0.10") +
+                         http_service("shop", "web-v2", "10.96.0.11") +
+                         pod_yaml("shop", "w1", "10.244.0.1", "{app: web}") +
+                         pod_yaml("shop", "w2", "10.244.0.2", "{app: web-v2}");
+const std::string kWeb = "outbound|9080||web.shop.svc.cluster.local";
+const std::string kWeb2 = "outbound|9080||web-v2.shop.svc.cluster.local";
+
+std::string http_route(const std::string& ns, const std::string& name, const std::string& rules,
+                       const std::string& parent =
+                           "{group: \"\", kind: Service, name: web, "
+                           "namespace: shop, port: 9080}") {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: " +
+         name + ", namespace: " + ns + "}\nspec: {parentRefs: [" + parent + "], rules: " + rules +
+         "}\n";
+}
+std::string to(const std::string& name, const std::string& more = "") {
+  return "{name: " + name + ", namespace: shop, port: 9080" + more + "}";
+}
+
+const translate::ParentStatus* parent(const L7World& world, const std::string& name,
+                                      const std::string& ns = "shop") {
+  const auto* status = world.world.status({"HTTPRoute.gateway.networking.k8s.io", ns, name});
+  return status == nullptr || status->parents.empty() ? nullptr : &status->parents[0];
+}
+std::string parent_condition(const L7World& world, const std::string& name, const std::string& type,
+                             const std::string& ns = "shop") {
+  const auto* found = parent(world, name, ns);
+  if (found == nullptr) return "no parent";
+  for (const auto& one : found->conditions) {
+    if (one.type == type) return (one.status ? "True " : "False ") + one.reason;
+  }
+  return "no condition";
+}
+
+TEST(MeshRoutes, TheMostSpecificMatchComesFirstWhateverItsPlace) {
+  L7World world;
+  world.put(kTwo +
+            http_route("shop", "web",
+                       "[{backendRefs: [" + to("web") +
+                           "]}, {matches: [{path: {type: "
+                           "PathPrefix, value: /a}}, {path: {type: PathPrefix, value: /a/b}}, "
+                           "{path: {type: Exact, value: /a}}], backendRefs: [" +
+                           to("web-v2") + "]}]"));
+  EXPECT_THAT(world.plan("shop"),
+              HasSubstr("  path=/a -> " + kWeb2 + "*1\n  path^//a/b -> " + kWeb2 +
+                        "*1\n  path^//a -> " + kWeb2 + "*1\n  * -> " + kWeb + "*1\n"));
+  EXPECT_EQ(parent_condition(world, "web", "Accepted"), "True Accepted");
+  EXPECT_EQ(parent_condition(world, "web", "ResolvedRefs"), "True ResolvedRefs");
+}
+
+TEST(MeshRoutes, GatewayApiBeatsAVirtualServiceWhichIsTold) {
+  L7World world;
+  world.put(kTwo + http_route("shop", "web", "[{backendRefs: [" + to("web") + "]}]") + R"(
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web], http: [{route: [{destination: {host: web-v2}}]}]}
+)");
+  EXPECT_THAT(world.plan("shop"), HasSubstr("authz=-\n  * -> " + kWeb + "*1\n"));
+  EXPECT_THAT(world.condition({"VirtualService.networking.istio.io", "shop", "web"}, "Reconciled"),
+              HasSubstr("False PartiallyInvalid: HTTPRoute shop/web routes port 9080"));
+}
+
+TEST(MeshRoutes, AConsumersRouteIsForItsNamespaceAloneAndReplacesTheProducers) {
+  L7World world;
+  world.put(kTwo + http_route("shop", "web", "[{backendRefs: [" + to("web") + "]}]") +
+            http_route("client", "mine",
+                       "[{matches: [{path: {value: /x}}], backendRefs: [" + to("web-v2") + "]}]"));
+  EXPECT_THAT(world.plan("shop"), HasSubstr("  path^//x from:client -> " + kWeb2 +
+                                            "*1\n  * from:client -> direct "
+                                            "404\n  * -> " +
+                                            kWeb + "*1\n"));
+  EXPECT_EQ(parent_condition(world, "mine", "Accepted", "client"), "True Accepted");
+}
+
+TEST(MeshRoutes, ABrokenBackendsShareIsBrokenAndSaid) {
+  L7World world;
+  world.put(kTwo + http_route("shop", "web",
+                              "[{backendRefs: [" + to("web") + ", " + to("nobody") + "]}]"));
+  EXPECT_THAT(world.plan("shop"), HasSubstr("  * -> " + kWeb + "*1 BROKEN*1\n"));
+  EXPECT_EQ(parent_condition(world, "web", "ResolvedRefs"), "False BackendNotFound");
+  world.put(http_service("shop", "nobody", "10.96.0.77"));
+  EXPECT_THAT(world.plan("shop"), Not(HasSubstr("BROKEN"))) << "it came to be";
+  EXPECT_EQ(parent_condition(world, "web", "ResolvedRefs"), "True ResolvedRefs");
+}
+
+TEST(MeshRoutes, AMissingSubsetIsAClusterWithNobody) {
+  L7World world;
+  world.put(kTwo + R"(
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec: {hosts: [web], http: [{route: [{destination: {host: web, subset: v9}}]}]}
+)");
+  EXPECT_THAT(world.plan("shop"), HasSubstr("outbound|9080|v9|web.shop.svc.cluster.local {}"));
+  EXPECT_THAT(world.condition({"VirtualService.networking.istio.io", "shop", "web"}, "Reconciled"),
+              HasSubstr("no DestinationRule defines subset v9"));
+}
+
+TEST(MeshRoutes, OutlierDetectionAloneNeedsAWaypointSubsetsAloneDoNot) {
+  L7World world;
+  world.put(kTwo + R"(
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}}}
+)");
+  EXPECT_THAT(world.plan("shop"), HasSubstr(kWeb + " {10.244.0.1:8080} outlier"));
+}
+
+const std::string kTokens = R"(
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, jwtRules: [{issuer: me, jwksUri: "http://keys/a"}]}
+)";
+
+TEST(Tokens, AKeySetThatCannotBeHadAdmitsNoTokenAndIsSaid) {
+  L7World world;
+  world.put(kTwo + kTokens);
+  ASSERT_TRUE(world.last.jwks_uris);
+  EXPECT_EQ(*world.last.jwks_uris, std::vector<std::string>{"http://keys/a"});
+  const auto& jwt = world.plans["waypoint~shop/weft-waypoint"].services[0].jwt;
+  ASSERT_EQ(jwt.size(), 1u);
+  EXPECT_THAT(jwt[0].jwks, HasSubstr("weft-never-valid"));
+  EXPECT_TRUE(jwt[0].jwks_uri.empty());
+  const source::ObjectKey key{"RequestAuthentication.security.istio.io", "shop", "jwt"};
+  EXPECT_THAT(world.condition(key, "JwksResolved"), HasSubstr("False NoKeys"));
+  world.world.fetched("http://keys/a",
+                      std::string("{\"keys\": [{\"kty\": \"RSA\", \"n\": \"AA\"}]}"));
+  world.put("");
+  EXPECT_THAT(world.plans["waypoint~shop/weft-waypoint"].services[0].jwt[0].jwks,
+              HasSubstr("weft-never-valid"))
+      << "a key too short to be one";
+  world.world.fetched("http://keys/a", std::string("{\"keys\": [{\"kty\": \"oct\", \"k\": "
+                                                   "\"c2VjcmV0\"}, {\"kty\": \"bad\"}]}"));
+  world.put("");
+  EXPECT_EQ(world.plans["waypoint~shop/weft-waypoint"].services[0].jwt[0].jwks,
+            "{\"keys\":[{\"k\":\"c2VjcmV0\",\"kty\":\"oct\"}]}");
+  EXPECT_EQ(world.condition(key, "JwksResolved"), "no condition");
+}
+
+TEST(Tokens, NobodyButTheWaypointComesToPortsWhoseTokensAreChecked) {
+  L7World world;
+  world.put(kTwo + kTokens);
+  EXPECT_THAT(world.workload("shop", "w1").authorization_policies,
+              testing::ElementsAre("shop/weft_requests_web"));
+  EXPECT_FALSE(world.admits("shop/weft_requests_web", "weft-waypoint"));
+  world.serve("shop");
+  EXPECT_TRUE(world.admits("shop/weft_requests_web", "weft-waypoint"));
+  EXPECT_FALSE(world.admits("shop/weft_requests_web", "somebody"));
+  world.drop("RequestAuthentication.security.istio.io", "shop", "jwt");
+  EXPECT_THAT(world.workload("shop", "w1").authorization_policies, IsEmpty());
+  EXPECT_FALSE(world.policies.contains("shop/weft_requests_web"));
+}
+
+const std::string kIngress = R"(
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: Gateway
+metadata: {name: edge, namespace: shop}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ["*"]}]
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: ["*"]
+  gateways: [edge]
+  http: [{match: [{uri: {exact: /productpage}}], route: [{destination: {host: web, port: {number: 9080}}}]}]
+)";
+
+TEST(Edge, IstiosGatewayGetsOneOfOurs) {
+  L7World world;
+  world.put("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n" + kTwo + kIngress);
+  EXPECT_EQ(text(world.plans["gateway~istio-system/istio-ingressgateway"]),
+            "gateway~istio-system/istio-ingressgateway\nlistener port-80 80\n  chain authz=-\n"
+            "    host *\n      path=/productpage -> " +
+                kWeb + "*1 retry\n" + kWeb + " {10.244.0.1:8080}\n");
+  ASSERT_EQ(world.gateways.size(), 1u);
+  EXPECT_EQ(world.gateways[0].ports, std::vector<std::uint16_t>{80});
+  EXPECT_EQ(world.gateways[0].pod_labels.at("istio"), "ingressgateway");
+  EXPECT_THAT(world.condition({"Gateway.networking.istio.io", "shop", "edge"}, "Programmed"),
+              HasSubstr("False Pending"));
+}
+
+TEST(Edge, AServiceWithAWaypointIsReachedByItsAddress) {
+  L7World world;
+  world.put(kTwo + kIngress + http_route("shop", "web", "[{backendRefs: [" + to("web") + "]}]"));
+  EXPECT_THAT(text(world.plans["gateway~weft-system/istio-ingressgateway"]),
+              HasSubstr(kWeb + " {10.96.0.10:9080}"));
+}
+
+TEST(Edge, RoutesAttachWhereTheListenerLetsThemAndRemovalLeavesNothing) {
+  L7World world;
+  const std::string gateway = R"(
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: shop}
+spec:
+  gatewayClassName: weft
+  listeners: [{name: web, port: 80, protocol: HTTP, hostname: "*.example.com"}]
+)";
+  const std::string at = "{name: gw, namespace: shop}";
+  world.put(kTwo + gateway + http_route("shop", "in", "[{backendRefs: [" + to("web") + "]}]", at) +
+            http_route("away", "out", "[{backendRefs: [" + to("web") + "]}]", at));
+  EXPECT_THAT(text(world.plans["gateway~shop/gw"]), HasSubstr("    host *.example.com\n"));
+  EXPECT_EQ(parent_condition(world, "in", "Accepted"), "True Accepted");
+  EXPECT_EQ(parent_condition(world, "out", "Accepted", "away"), "False NotAllowedByListeners");
+  const auto* status = world.world.status({"Gateway.gateway.networking.k8s.io", "shop", "gw"});
+  ASSERT_NE(status, nullptr);
+  ASSERT_EQ(status->listeners.size(), 1u);
+  EXPECT_EQ(status->listeners[0].attached_routes, 1u);
+  world.drop("HTTPRoute.gateway.networking.k8s.io", "shop", "in");
+  world.drop("HTTPRoute.gateway.networking.k8s.io", "away", "out");
+  world.drop("Gateway.gateway.networking.k8s.io", "shop", "gw");
+  EXPECT_THAT(world.plans, IsEmpty());
+  EXPECT_THAT(world.gateways, IsEmpty());
+}
+
+TEST(Edge, ABackendOfAnotherNamespaceNeedsAGrant) {
+  L7World world;
+  world.put(kTwo + R"(
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: edge}
+spec: {gatewayClassName: weft, listeners: [{name: web, port: 80, protocol: HTTP}]}
+)" + http_route("edge", "in", "[{backendRefs: [" + to("web") + "]}]", "{name: gw}"));
+  EXPECT_EQ(parent_condition(world, "in", "ResolvedRefs", "edge"), "False RefNotPermitted");
+  EXPECT_THAT(text(world.plans["gateway~edge/gw"]), HasSubstr("* -> BROKEN*1"));
+  world.put(R"(
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: let-edge-in, namespace: shop}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: edge}]
+  to: [{group: "", kind: Service}]
+)");
+  EXPECT_EQ(parent_condition(world, "in", "ResolvedRefs", "edge"), "True ResolvedRefs");
+}
+
+}  // namespace
+}  // namespace weft::controlplane

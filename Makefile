@@ -1,13 +1,14 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs, builds, shows progress, and is quick the second time.
 .DEFAULT_GOAL := help
 PRESET ?= release
+export OPENSSL ?=
 BIN := build/$(PRESET)/bin
 export CCACHE_MAXSIZE ?= 5G
 
 help:
 	@echo 'make demo      build, then run a two-node mesh in a sandbox and tell what happened (KEEP=1 leaves it running)'
 	@echo 'make test      everything CI runs; the last line is "N passed, N failed" (ONLY=unit,netns picks stages; K=word picks tests)'
-	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors)'
+	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors; OPENSSL=bundled for a newer, faster one)'
 	@echo 'make deps      install the Debian packages and fetch the pinned proto package'
 	@echo 'make bench     speed and memory against no mesh and the budgets, in a sandbox (QUICK=1 only shows that it works)'
 	@echo 'make test-soak the long forms of the fault tests'
@@ -18,6 +19,7 @@ deps:
 	@tools/deps.sh
 
 build: deps
+	@if [ '$(OPENSSL)' = bundled ]; then tools/openssl.sh; fi
 	@tools/build.sh $(PRESET)
 
 demo: build

@@ -14,6 +14,7 @@
 #include "ztunnel/admin/exposition.h"
 #include "ztunnel/admin/server.h"
 #include "ztunnel/app/figures.h"
+#include "ztunnel/app/trim.h"
 #include "ztunnel/app/worker.h"
 #include "ztunnel/ca/grpc_signer.h"
 #include "ztunnel/ca/keeper.h"
@@ -34,6 +35,7 @@ namespace weft::app {
 namespace {
 
 constexpr auto kRootPoll = std::chrono::milliseconds(500);
+constexpr auto kReadyPoll = std::chrono::milliseconds(250);
 constexpr auto kTrimEvery = std::chrono::seconds(5);
 constexpr auto kSocketIdle = std::chrono::seconds(60);
 constexpr auto kDrainPoll = std::chrono::milliseconds(20);
@@ -301,6 +303,10 @@ io::Task<void> App::watch_signals(int fd) {
 }
 
 io::Task<void> App::tick() {
+  while (!quit_.is_set() && !pending_tasks().empty()) {
+    [[maybe_unused]] const auto waited = co_await quit_.wait(main_->in(kReadyPoll));
+  }
+  trim_memory();
   while (!quit_.is_set()) {
     for (auto& worker : workers_) worker->trim_sockets(kSocketIdle);
     [[maybe_unused]] const auto waited = co_await quit_.wait(main_->in(kTrimEvery));

@@ -84,8 +84,11 @@ void encode_host(const model::PlanHost& plan, const model::PlanListener::Chain& 
   for (const std::string& name : domains) host.add_domains(name);
   add_authz(chain.authz, authz, *host.mutable_typed_per_filter_config());
   add_jwt(chain.jwt, *host.mutable_typed_per_filter_config());
-  if (plan.https_redirect) host.set_require_tls(route::VirtualHost::ALL);
-  encode(plan.routes, {.port = port, .authz = authz}, host);
+  if (!plan.https_redirect) return encode(plan.routes, {.port = port, .authz = authz}, host);
+  // As a route, and not as the host's require_tls: policy is asked first, and has its say.
+  route::Route& to_https = *host.add_routes();
+  to_https.mutable_match()->set_prefix("/");
+  to_https.mutable_redirect()->set_https_redirect(true);
 }
 
 Made make_chain(const model::PlanListener& listener, const model::PlanListener::Chain& chain) {

@@ -204,9 +204,11 @@ struct NobodyKnown : telemetry::Directory {
 
 class LiveEnvoy : public testing::Test {
  protected:
+  LiveEnvoy() {
+    if (can_run_envoy()) own_network();  // before anybody opens a socket
+  }
   void SetUp() override {
     if (!can_run_envoy()) GTEST_SKIP() << "needs root and " << WEFT_ENVOY;
-    own_network();
     char name[] = "/tmp/weft-envoy-XXXXXX";
     root_ = ::mkdtemp(name);
     authority_ = std::move(

@@ -1,0 +1,152 @@
+// Tokens, asked of the real Envoy.
+#include <gmock/gmock.h>
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+#include <openssl/evp.h>
+
+#include "controlplane/backends/envoy/authn.h"
+#include "live.h"
+#include "plans.h"
+
+namespace weft::controlplane::envoy {
+namespace {
+
+using testing::HasSubstr;
+
+std::string base64url(const std::string& bytes) {
+  static constexpr char kAlphabet[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  std::string out;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const unsigned char c : bytes) {
+    bits = bits << 8 | c;
+    for (count += 8; count >= 6;) out += kAlphabet[bits >> (count -= 6) & 63];
+  }
+  if (count > 0) out += kAlphabet[bits << (6 - count) & 63];
+  return out;
+}
+
+// Somebody who signs tokens.
+class Issuer {
+ public:
+  Issuer() : key_(EVP_EC_gen("P-256")) {}
+  ~Issuer() { ::EVP_PKEY_free(key_); }
+  std::string jwks() const {
+    return R"({"keys":[{"kty":"EC","crv":"P-256","alg":"ES256","kid":"k","x":")" +
+           base64url(half("qx")) + R"(","y":")" + base64url(half("qy")) + R"("}]})";
+  }
+  std::string sign(const std::string& claims) const {
+    const std::string text =
+        base64url(R"({"alg":"ES256","kid":"k","typ":"JWT"})") + "." + base64url(claims);
+    EVP_MD_CTX* context = ::EVP_MD_CTX_new();
+    unsigned char der[128];
+    std::size_t size = sizeof der;
+    ::EVP_DigestSignInit(context, nullptr, ::EVP_sha256(), nullptr, key_);
+    ::EVP_DigestSign(context, der, &size, reinterpret_cast<const unsigned char*>(text.data()),
+                     text.size());
+    ::EVP_MD_CTX_free(context);
+    const unsigned char* at = der;
+    ECDSA_SIG* signature = ::d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(size));
+    const std::string raw =
+        bytes(::ECDSA_SIG_get0_r(signature)) + bytes(::ECDSA_SIG_get0_s(signature));
+    ::ECDSA_SIG_free(signature);
+    return text + "." + base64url(raw);
+  }
+
+ private:
+  static std::string bytes(const BIGNUM* number) {
+    std::string out(32, '\0');
+    ::BN_bn2binpad(number, reinterpret_cast<unsigned char*>(out.data()), 32);
+    return out;
+  }
+  std::string half(const char* name) const {
+    BIGNUM* number = nullptr;
+    ::EVP_PKEY_get_bn_param(key_, name, &number);
+    std::string out = bytes(number);
+    ::BN_free(number);
+    return out;
+  }
+  EVP_PKEY* key_;
+};
+
+class Tokens : public LiveEnvoy {
+ protected:
+  Upstream v1_{"v1"}, v2_{"v2"};
+  Issuer issuer_, stranger_;
+
+  model::Plan plan() {
+    model::Plan plan = waypoint();
+    add(plan, cluster("reviews", v1_.port()));
+    add(plan, cluster("ratings", v2_.port()));
+    plan.services = {service("reviews", "10.96.0.1"), service("ratings", "10.96.0.2")};
+    model::JwtRule rule{.issuer = "https://issuer", .jwks = issuer_.jwks()};
+    rule.audiences = {"shop"};
+    plan.services[0].jwt = {rule};
+    return plan;
+  }
+  std::string token(const std::string& more = "", const std::string& issuer = "https://issuer",
+                    long expires = 4'000'000'000, const std::string& audience = "shop") {
+    return "authorization: Bearer " +
+           issuer_.sign(R"({"iss":")" + issuer + R"(","sub":"me","aud":")" + audience +
+                        R"(","exp":)" + std::to_string(expires) + more + "}");
+  }
+};
+
+TEST_F(Tokens, BadOnesAreRefusedAndNoneIsNot) {
+  apply(plan());
+  EXPECT_EQ(send({}).status, 200);
+  EXPECT_EQ(send({.headers = {token()}}).status, 200);
+  EXPECT_EQ(send({.headers = {token("", "https://issuer", 1'000'000'000)}}).body, "Jwt is expired");
+  const Answer wrong = send({.headers = {token("", "https://other")}});
+  EXPECT_EQ(wrong.status, 401);
+  EXPECT_EQ(wrong.body, "Jwt issuer is not configured");
+  EXPECT_EQ(send({.headers = {token("", "https://issuer", 4'000'000'000, "bank")}}).status, 403);
+  const std::string forged =
+      "authorization: Bearer " + stranger_.sign(R"({"iss":"https://issuer","aud":"shop"})");
+  EXPECT_EQ(send({.headers = {forged}}).status, 401);
+  EXPECT_EQ(send({.to = "10.96.0.2:80", .headers = {forged}}).status, 200) << "asks for no token";
+}
+
+TEST_F(Tokens, PolicyAndRoutesSeeClaims) {
+  model::Plan plan = this->plan();
+  model::AuthzRule rule{
+      .from = {{.request_principals = {{exact("https://issuer/me")}, {}}}},
+      .when = {{.key = "request.auth.claims[groups]", .values = {{exact("admin")}, {}}}}};
+  plan.services[0].authz = only(allow({rule}));
+  model::PlanRoute to_v2 = plan.services[1].routes[0];
+  to_v2.rule.matches = {{.claims = {{"tier", exact("gold")}}}};
+  plan.services[0].routes.insert(plan.services[0].routes.begin(), to_v2);
+  apply(plan);
+  EXPECT_EQ(send({}).status, 403) << "the policy wants a token";
+  EXPECT_EQ(send({.headers = {token()}}).status, 403);
+  EXPECT_EQ(send({.headers = {token(R"(,"groups":["dev"])")}}).status, 403);
+  EXPECT_THAT(send({.headers = {token(R"(,"groups":["dev","admin"])")}}).body, HasSubstr("v1\n"));
+  EXPECT_THAT(send({.headers = {token(R"(,"groups":"admin","tier":"gold")")}}).body,
+              HasSubstr("v2\n"));
+}
+
+TEST_F(Tokens, AKeySetThatIsNoneOpensNothingAndBreaksNobody) {
+  model::Plan plan = this->plan();
+  plan.services[1].jwt = {{.issuer = "https://issuer", .jwks = "no JSON"}};
+  apply(plan);
+  EXPECT_EQ(send({.headers = {token()}}).status, 200);
+  const Answer closed = send({.to = "10.96.0.2:80", .headers = {token()}});
+  EXPECT_EQ(closed.status, 401);
+  EXPECT_THAT(closed.body, HasSubstr("Jwks doesn't have key to match"));
+  EXPECT_EQ(send({.to = "10.96.0.2:80"}).status, 200);
+}
+
+TEST(UsableKeys, OnlyWhatEnvoyCanUseIsKept) {
+  const Issuer issuer;
+  EXPECT_EQ(usable_keys(issuer.jwks()).find("weft-nobody"), std::string::npos);
+  for (const char* bad :
+       {"", "[]", "{}", R"({"keys":[]})", R"({"keys":[{"kty":"RSA","n":"!!","e":"AQAB"}]})",
+        R"({"keys":[{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}]})", R"({"keys":[{"kty":7}]})"}) {
+    EXPECT_THAT(usable_keys(bad), HasSubstr("weft-nobody")) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace weft::controlplane::envoy

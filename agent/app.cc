@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "agent/api.h"
+#include "agent/arrivals.h"
 #include "agent/broker.h"
 #include "agent/capture_bpf.h"
 #include "agent/discovery.h"
@@ -52,9 +53,10 @@ Parsed<Sockets> open_sockets(const Config& config) {
   return sockets;
 }
 
-std::unique_ptr<NetnsFinder> make_finder(const Config& config) {
-  return std::make_unique<EitherFinder>(std::make_unique<DirectoryFinder>(config.netns_directory),
-                                        std::make_unique<CgroupFinder>(config.cgroup, "/proc"));
+std::unique_ptr<NetnsFinder> make_finder(const Config& config, const Arrivals& arrivals) {
+  auto anywhere = std::make_unique<EitherFinder>(std::make_unique<DirectoryFinder>(config.netns_directory),
+                                                 std::make_unique<CgroupFinder>(config.cgroup, "/proc"));
+  return std::make_unique<ArrivalFinder>(arrivals, std::move(anywhere));
 }
 
 class App : public LinkEvents {
@@ -65,7 +67,7 @@ class App : public LinkEvents {
         datapath_(std::move(datapath)),
         source_(source),
         kernel_(datapath_),
-        finder_(make_finder(config)),
+        finder_(make_finder(config, arrivals_)),
         link_(reactor, std::move(sockets.link), {0, config.ztunnel_uid}, *this),
         enroller_(kernel_, *finder_, link_, open_listeners, Clock::now),
         broker_(enroller_, kernel_) {
@@ -114,7 +116,12 @@ class App : public LinkEvents {
     if (!inventory_.apply(batch) && source_read_) return;
     source_read_ = true;
     ++source_generation_;
-    enroller_.want(inventory_.decide(config_.node));
+    arrivals_.forget_old(Clock::now());
+    decide();
+  }
+
+  void decide() {
+    enroller_.want(inventory_.decide(config_.node, [this](const std::string& uid) { return arrivals_.ips_of(uid); }));
   }
 
   void report_problems() {
@@ -170,8 +177,21 @@ class App : public LinkEvents {
     return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics_text(facts)};
   }
 
-  std::string api(std::string_view line) const {
-    if (auto command = api_command(line); !command) return api_error(command.error().text);
+  std::string api(std::string_view line) {
+    auto request = api_command(line);
+    if (!request) return api_error(request.error().text);
+    return request->command == ApiRequest::Command::kStatus ? status() : ready_for_pod(std::move(request->arrival));
+  }
+
+  std::string ready_for_pod(Arrival arrival) {
+    const std::string uid = arrival.uid;
+    const bool news = arrivals_.note(std::move(arrival), Clock::now());
+    if (!source_read_) return arrival_json({"wait", "the agent has not read its source yet"});
+    if (news) decide();
+    return arrival_json(judge_arrival(uid, enroller_.pod(uid), enroller_.plain_pods()));
+  }
+
+  std::string status() const {
     StatusFacts facts;
     facts.node = config_.node;
     facts.ready = is_ready(&facts.not_ready_why);
@@ -191,6 +211,7 @@ class App : public LinkEvents {
   bpf::Datapath datapath_;
   source::FilesSource& source_;
   BpfCapture kernel_;
+  Arrivals arrivals_;
   std::unique_ptr<NetnsFinder> finder_;
   Link link_;
   Enroller enroller_;

@@ -46,6 +46,15 @@ bool holds(const std::vector<IpAddress>& addresses, const std::vector<IpAddress>
 
 }  // namespace
 
+Result<Netns> open_if_holds(const std::string& path, const std::vector<IpAddress>& ips) {
+  Fd fd = open_netns(path);
+  if (!fd) return fail(Code::kNotFound, "no network namespace at that path");
+  auto addresses = addresses_in(fd.get());
+  if (!addresses) return std::unexpected(addresses.error());
+  if (!holds(*addresses, ips)) return fail(Code::kNotFound, "the network namespace does not hold the pod's addresses");
+  return identify_netns(std::move(fd));
+}
+
 void DirectoryFinder::refresh(bool everything) {
   std::map<std::string, Seen> now;
   each_entry(directory_, [&](const dirent& entry) {

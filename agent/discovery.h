@@ -26,6 +26,9 @@ class NetnsFinder {
   virtual Result<Netns> find(const DesiredPod& pod) = 0;
 };
 
+// The namespace at `path`, if it is one and holds all of `ips`. Errors: kNotFound, kSystem.
+Result<Netns> open_if_holds(const std::string& path, const std::vector<IpAddress>& ips);
+
 // Remembers which addresses it saw where, so that a hundred pods cost a hundred looks; what it answers is checked anew each time.
 class DirectoryFinder : public NetnsFinder {
  public:

@@ -26,21 +26,22 @@ PlainPod plain(const source::Pod& pod, std::string reason, std::string key, bool
 }  // namespace
 
 Desired decide_pods(const std::vector<source::Pod>& pods, const std::map<std::string, source::Namespace>& namespaces,
-                    const std::string& node) {
+                    const std::string& node, const ArrivedIps& arrived) {
   Desired desired;
   for (const auto& pod : pods) {
     if (pod.node_name != node) continue;
     const auto verdict = judge(pod, namespaces);
+    const auto ips = pod.ips.empty() && arrived ? arrived(pod.uid) : pod.ips;
     if (!verdict.enrolled) {
       desired.plain.push_back(plain(pod, to_string(verdict.reason), verdict.key, false));
     } else if (pod.finished()) {
       desired.plain.push_back(plain(pod, "the pod has finished", verdict.key, false));
     } else if (pod.uid.empty()) {
       desired.plain.push_back(plain(pod, "the pod has no metadata.uid", verdict.key, true));
-    } else if (pod.ips.empty()) {
+    } else if (ips.empty()) {
       desired.plain.push_back(plain(pod, "the pod has no address yet", verdict.key, true));
     } else {
-      DesiredPod wanted{pod.uid, pod.ns, pod.name, pod.service_account, pod.ips, to_string(verdict.reason), verdict.key};
+      DesiredPod wanted{pod.uid, pod.ns, pod.name, pod.service_account, ips, to_string(verdict.reason), verdict.key};
       std::ranges::sort(wanted.ips);
       desired.pods.emplace(pod.uid, std::move(wanted));
     }

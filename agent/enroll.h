@@ -1,6 +1,7 @@
 // Who shall be enrolled on this node, and why, or why not. Pure: objects in, two lists out.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct PlainPod {
   bool finished = false;
 };
 
+// The addresses of a pod by its UID; none when nobody told.
+using ArrivedIps = std::function<std::vector<IpAddress>(const std::string& uid)>;
+
 struct Desired {
   std::map<std::string, DesiredPod> pods;  // by UID
   std::vector<PlainPod> plain;             // in the order of namespace and name
@@ -36,7 +40,8 @@ struct Desired {
 // `pods` may hold other nodes' pods; a pod whose namespace is unknown is judged as one in a namespace without labels.
 // Finished pods never: their address may be another's already. A pod that is being deleted stays until its object goes:
 // its last connections are its users'.
+// `arrived` knows the addresses of a pod whose object has none yet (arrivals.h).
 Desired decide_pods(const std::vector<source::Pod>& pods, const std::map<std::string, source::Namespace>& namespaces,
-                    const std::string& node);
+                    const std::string& node, const ArrivedIps& arrived = {});
 
 }  // namespace weft::agent

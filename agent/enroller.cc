@@ -75,6 +75,7 @@ void Enroller::recognize(Entry& entry) {
   const auto mine = std::ranges::find(leftovers_, entry.netns.cookie, &CapturedPod::cookie);
   if (mine == leftovers_.end()) return;
   entry.in_kernel = true;
+  entry.whole = true;  // outbound, which comes last, is there
   entry.kernel_ips = mine->ips;
   entry.kernel_dns = mine->dns;
   leftovers_.erase(mine);
@@ -230,6 +231,7 @@ void Enroller::install(Entry& entry, ConnectionId id) {
     spdlog::error("a pod could not be captured pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, describe(captured.error()));
     return fall_back(entry, describe(captured.error()), true);
   }
+  entry.whole = true;
   entry.holder = id;
   entry.backoff.reset();
   entry.next_try = {};
@@ -270,7 +272,7 @@ void Enroller::withdraw(Entry& entry, bool running) {
       leftovers_.push_back({entry.netns.cookie, entry.kernel_ips, entry.kernel_dns});  // tried again by check()
       spdlog::error("a pod could not be released pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, describe(released.error()));
     }
-    entry.in_kernel = false;
+    entry.in_kernel = entry.whole = false;
   }
   if (entry.netns.valid()) departed_[uid] = {entry.pod, entry.netns.cookie, clock_() + kFarewell};
   change(entry, State::kDraining);
@@ -318,16 +320,18 @@ void Enroller::check() {
   release_leftovers();
 }
 
-void Enroller::release_leftovers() {
-  // One whose pod is wanted and not found yet stays: its pod is in the mesh, without a gap.
-  const auto awaited = [this](const CapturedPod& leftover) {
-    return std::ranges::any_of(entries_, [&](const auto& item) {
-      const Entry& entry = item.second;
-      return entry.wanted && !entry.netns.valid() && std::ranges::any_of(leftover.ips, [&](const IpAddress& ip) {
-               return contains(entry.pod.ips, ip);
-             });
-    });
+// One whose pod is wanted and not found yet stays: its pod is in the mesh, without a gap. So does one that may be a pod's that is wanted
+// and whose addresses its object does not tell yet.
+bool Enroller::awaited(const CapturedPod& leftover) const {
+  const auto is = [&](const std::vector<IpAddress>& ips) {
+    return std::ranges::any_of(leftover.ips, [&](const IpAddress& ip) { return contains(ips, ip); });
   };
+  if (std::ranges::any_of(entries_, [&](const auto& item) { return item.second.wanted && !item.second.netns.valid() && is(item.second.pod.ips); })) return true;
+  const bool known = std::ranges::any_of(plain_, [&](const PlainPod& pod) { return is(pod.ips); });
+  return !known && std::ranges::any_of(plain_, &PlainPod::wanted);
+}
+
+void Enroller::release_leftovers() {
   std::erase_if(leftovers_, [&](const CapturedPod& leftover) {
     if (awaited(leftover)) return false;
     // Its addresses may be another pod's by now.
@@ -384,13 +388,20 @@ std::optional<Netns> Enroller::netns_of(const std::string& uid) const {
   return *std::move(found);
 }
 
+PodView Enroller::view_of(const Entry& entry) {
+  // Captured by an earlier agent, and on the way through the states of this one: to its user it is captured.
+  const State state = entry.whole && entry.wanted ? State::kCaptured : entry.life.state();
+  return {entry.pod, state, entry.life.since(), entry.error};
+}
+
+std::optional<PodView> Enroller::pod(const std::string& uid) const {
+  const auto at = entries_.find(uid);
+  return at == entries_.end() ? std::nullopt : std::optional(view_of(at->second));
+}
+
 std::vector<PodView> Enroller::pods() const {
   std::vector<PodView> views;
-  for (const auto& [uid, entry] : entries_) {
-    // Captured by an earlier agent, and on the way through the states of this one: to its user it is captured.
-    const State state = entry.in_kernel && entry.wanted ? State::kCaptured : entry.life.state();
-    views.push_back({entry.pod, state, entry.life.since(), entry.error});
-  }
+  for (const auto& [uid, entry] : entries_) views.push_back(view_of(entry));
   std::ranges::sort(views, {}, [](const PodView& view) { return std::pair(view.pod.ns, view.pod.name); });
   return views;
 }

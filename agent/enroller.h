@@ -66,6 +66,8 @@ class Enroller {
   // The netns in which ztunnel may have sockets: of an offered or captured pod, and for kFarewell of one that left and still runs.
   std::optional<Netns> netns_of(const std::string& uid) const;
   std::vector<PodView> pods() const;
+  // One of them.
+  std::optional<PodView> pod(const std::string& uid) const;
   const std::vector<PlainPod>& plain_pods() const { return plain_; }
   const EnrollerCounts& counts() const { return counts_; }
   bool connected() const { return latest_ != 0; }
@@ -85,6 +87,7 @@ class Enroller {
     Life life;
     Netns netns;
     bool in_kernel = false;
+    bool whole = false;                 // every step of its capture succeeded
     std::vector<IpAddress> kernel_ips;  // what is in the maps
     bool kernel_dns = false;
     ConnectionId holder = 0;            // has the pod's sockets
@@ -103,6 +106,8 @@ class Enroller {
     Clock::time_point until;
   };
 
+  static PodView view_of(const Entry& entry);
+  bool awaited(const CapturedPod& leftover) const;
   Entry& add(const DesiredPod& pod);
   void consider(Entry& entry);
   bool find_netns(Entry& entry);

@@ -21,10 +21,10 @@ bool Inventory::apply(const source::Batch& batch) {
   return changed;
 }
 
-Desired Inventory::decide(const std::string& node) const {
+Desired Inventory::decide(const std::string& node, const ArrivedIps& arrived) const {
   std::vector<source::Pod> pods;
   for (const auto& [key, pod] : pods_) pods.push_back(pod);
-  return decide_pods(pods, namespaces_, node);
+  return decide_pods(pods, namespaces_, node, arrived);
 }
 
 }  // namespace weft::agent

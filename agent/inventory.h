@@ -15,7 +15,7 @@ class Inventory {
  public:
   // Objects of other kinds pass by; one that does not decode leaves what was known of it. True when anything changed.
   bool apply(const source::Batch& batch);
-  Desired decide(const std::string& node) const;
+  Desired decide(const std::string& node, const ArrivedIps& arrived = {}) const;
 
  private:
   std::map<source::ObjectKey, source::Pod> pods_;

@@ -123,7 +123,9 @@ class Daemon {
     store_ = std::make_unique<Store>(layout_.objects());
     admission_ = std::make_unique<Admission>(*store_);
     controllers_ = std::make_unique<Controllers>(*store_, *admission_, names);
-    kubelet_ = std::make_unique<Kubelet>(loop_, *store_, layout_, nodes, [this] { dirty_ = true; });
+    const bool hold = options_.mesh && options_.settings.is("holdPods");
+    kubelet_ =
+        std::make_unique<Kubelet>(loop_, *store_, layout_, nodes, hold, [this] { dirty_ = true; });
     supervisor_ = std::make_unique<Supervisor>(loop_);
     api_ = std::make_unique<Api>(
         Api::Parts{layout_, *store_, *admission_, *controllers_, *kubelet_, *supervisor_, nodes});

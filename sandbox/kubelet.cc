@@ -18,8 +18,8 @@ bool is_deleting(const Json& pod) { return at(pod, {"metadata", "deletionTimesta
 }  // namespace
 
 Kubelet::Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes,
-                 std::function<void()> wake)
-    : loop_(loop), store_(store), layout_(layout), wake_(std::move(wake)) {
+                 bool hold, std::function<void()> wake)
+    : loop_(loop), store_(store), layout_(layout), hold_(hold), wake_(std::move(wake)) {
   for (const auto* node : nodes) {
     nodes_[node->name()] = node;
     pools_.emplace(node->name(), PodPool(node->net()));
@@ -92,7 +92,12 @@ void Kubelet::begin(const Json& pod) {
   }
   run.pod = std::make_unique<PodRun>(
       PodRun::Surroundings{
-          .loop = loop_, .store = store_, .layout = layout_, .node = node, .changed = changed},
+          .loop = loop_,
+          .store = store_,
+          .layout = layout_,
+          .node = node,
+          .changed = changed,
+          .hold = hold_},
       pod, ips.first, ips.second);
   auto* started = run.pod.get();
   runs_.emplace(uid, std::move(run));

@@ -19,8 +19,8 @@ namespace weft::sandbox {
 
 class Kubelet {
  public:
-  // `wake` is called when sync() has something to do.
-  Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes,
+  // `wake` is called when sync() has something to do. `hold`: pods of the mesh wait for the agent.
+  Kubelet(Loop& loop, Store& store, const Layout& layout, std::vector<const Node*> nodes, bool hold,
           std::function<void()> wake);
   ~Kubelet();
 
@@ -47,6 +47,7 @@ class Kubelet {
   const Layout& layout_;
   std::map<std::string, const Node*> nodes_;
   std::map<std::string, PodPool> pools_;
+  const bool hold_;
   std::function<void()> wake_;
   std::map<std::string, Run> runs_;                 // by uid
   std::set<std::string> dirty_;                     // uids whose status may have changed

@@ -115,7 +115,33 @@ void PodRun::start() {
   }
   trouble_.clear();
   world_ = std::move(*world);
-  advance();
+  hold_or_advance();
+}
+
+void PodRun::hold_or_advance() {
+  const auto uid = uid_of(*pod_);
+  const auto wanted = [this, uid] { return wants_mesh(around_.store, key_, uid); };
+  if (!around_.hold || world_->spec().host_network || !wanted()) return advance();
+  const Json question = {{"cmd", "ready-for-pod"},
+                         {"uid", uid},
+                         {"netns", "/run/netns/" + uid},
+                         {"ips", ips()}};
+  const auto trouble = [this](const std::string& text) {
+    trouble_ = text;
+    if (!text.empty())
+      spdlog::warn("pod is held back pod={}/{} reason=\"{}\"", key_.ns, key_.name, text);
+    around_.changed();
+  };
+  const auto go = [this] {
+    // The hold that calls us must not die under its own feet.
+    around_.loop.after(Clock::duration(0), [this, alive = alive_] {
+      if (*alive) hold_.reset();
+    });
+    advance();
+  };
+  hold_ = std::make_unique<Hold>(around_.loop, around_.layout.agent_socket(around_.node.name()),
+                                 question, Hold::Events{wanted, go, trouble});
+  around_.changed();
 }
 
 // Starts what may start now: init containers one after the other, then all containers.
@@ -318,6 +344,7 @@ void PodRun::terminate(Clock::duration grace) {
       }
     }
   }
+  hold_.reset();
   around_.loop.cancel(timer_);
   timer_ = around_.loop.after(grace, [this, alive = alive_] {
     if (!*alive || !world_) return;

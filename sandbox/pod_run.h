@@ -1,6 +1,6 @@
 // PodRun: one pod's life on a node, as a kubelet leads it.
 //
-//   kPending ─init containers done, containers started→ kRunning ─all ended→ kFinished
+//   kPending ─captured, if it is of the mesh; init containers done, containers started→ kRunning ─all ended→ kFinished
 //      └───────────────── terminate ───────────────→ kTerminating ─all ended, world removed→ kGone
 //
 // Owns the pod's world and its containers. Runs on the daemon's loop; tells the owner by `changed`
@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "sandbox/hold.h"
 #include "sandbox/loop.h"
 #include "sandbox/pod_world.h"
 #include "sandbox/probe.h"
@@ -37,6 +38,7 @@ class PodRun {
     const Layout& layout;
     const Node& node;
     std::function<void()> changed;
+    bool hold = true;  // pods of the mesh wait for the agent (hold.h)
   };
 
   // `pod` is the stored object; addresses may be empty (hostNetwork).
@@ -63,6 +65,7 @@ class PodRun {
 
  private:
   struct Container;
+  void hold_or_advance();
   void advance();
   void start_container(Container& container);
   void container_ended(Container& container, int wait_status);
@@ -77,10 +80,11 @@ class PodRun {
   std::unique_ptr<nlohmann::json> pod_;
   std::string v4_, v6_;
   std::string started_;
-  std::string trouble_;  // why the world cannot be made
+  std::string trouble_;  // why the world cannot be made, or its containers not started
   Phase phase_ = Phase::kPending;
   bool held_ = false;
   std::unique_ptr<PodWorld> world_;
+  std::unique_ptr<Hold> hold_;  // until the agent has the pod
   std::vector<std::unique_ptr<Container>> init_, containers_;
   Loop::Timer timer_ = 0;
   std::shared_ptr<bool> alive_;

@@ -91,7 +91,10 @@ Json PodRun::status(const Json& before) const {
                 trouble_.empty() ? "" : "SandboxError", trouble_);
   add_condition(status, before, "ContainersReady", ready, why);
   add_condition(status, before, "Ready", ready, why);
-  if (!trouble_.empty()) status["message"] = trouble_;
+  if (!trouble_.empty()) {
+    status["reason"] = "FailedCreatePodSandBox";
+    status["message"] = trouble_;
+  }
   return status;
 }
 

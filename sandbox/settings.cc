@@ -32,6 +32,7 @@ const std::vector<Setting>& table() {
        {"true", "false"}},
       {"sameNode", "mtls", "between enrolled pods of one node", {"mtls"}},
       {"onDemand", "false", "ztunnels fetch workloads when first needed", {"true", "false"}},
+      {"holdPods", "true", "pods of the mesh start when their agent has them", {"true", "false"}},
       {"terminationGrace", "5s", "what a stopping ztunnel gives its connections", {}},
   };
   return settings;

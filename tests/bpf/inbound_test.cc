@@ -109,8 +109,7 @@ TEST_P(Inbound, TheNodePasses) {
 TEST_P(Inbound, TheNodeDoesNotReachWhoBelievesProxyHeaders) {
   const Fd app = app_listener(WEFT_PORT_WAYPOINT);
   enrol_inbound();
-  const IpAddress node[] = {*IpAddress::parse(neighbour_ip())};
-  ASSERT_TRUE(datapath_->set_node_ips(node));
+  const AsNode kubelet(node_cgroup_, cgroup_);
   int result = 0;
   const Fd probe = dial(neighbour_, WEFT_PORT_WAYPOINT, &result);
   EXPECT_TRUE(accept_from(ztunnel_.inbound));

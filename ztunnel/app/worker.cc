@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <string>
 
 #include "ztunnel/io/task.h"
@@ -53,6 +54,10 @@ void Worker::stop() {
 void Worker::add_pod(pods::Pod pod, pods::LoopSockets sockets) {
   loop_->post([this, pod = std::move(pod), sockets = std::move(sockets)]() mutable {
     pool_.add_pod(pod.uid);
+    const auto has = [&pod](bool v6) {
+      return std::ranges::any_of(pod.addresses, [v6](const IpAddress& ip) { return ip.is_v6() == v6; });
+    };
+    pool_.stock_up(pod.uid, has(false), has(true));
     proxy_.add_pod(std::move(pod), std::move(sockets));
   });
 }

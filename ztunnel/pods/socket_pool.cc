@@ -114,6 +114,11 @@ void SocketPool::add_pod(const std::string& uid) {
   }
 }
 
+void SocketPool::stock_up(const std::string& uid, bool v4, bool v6) {
+  if (Shelf* shelf = v4 ? find(uid, false, false) : nullptr) refill(uid, false, false, *shelf);
+  if (Shelf* shelf = v6 ? find(uid, true, false) : nullptr) refill(uid, true, false, *shelf);
+}
+
 void SocketPool::remove_pod(const std::string& uid) {
   const auto it = pods_.find(uid);
   if (it != pods_.end()) it->second.retired_at = loop_.now();

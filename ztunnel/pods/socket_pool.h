@@ -60,6 +60,8 @@ class SocketPool final : public SocketSource {
   // With the pods themselves. add_pod of a known uid drops what is pooled: its netns may be another one now. After remove_pod the
   // connections that drain can still take sockets, until trim() comes kRetired later.
   void add_pod(const std::string& uid);
+  // Has TCP sockets of these families ready before the pod's first connection, which may come while the agent is away.
+  void stock_up(const std::string& uid, bool v4, bool v6);
   void remove_pod(const std::string& uid);
 
   // The answer to one ask. kClosed: the link is down; nothing is asked until link_up().

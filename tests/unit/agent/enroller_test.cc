@@ -429,6 +429,38 @@ TEST(Enroller, CompletesACaptureThatStoppedHalfWay) {
   }
 }
 
+TEST(Enroller, CallsAPodCapturedOnlyWhenEveryStepSucceeded) {
+  World world;
+  world.kernel.refuse = {"set_pod"};  // the last step: outbound
+  world.places.put("u1", 1);
+  world.want({World::pod("u1")});
+  world.hello(1);
+  world.link.answer_all();
+  EXPECT_NE(world.enroller.pod("u1")->state, State::kCaptured);
+  world.kernel.refuse.clear();
+  world.wake();
+  world.link.answer_all();
+  EXPECT_EQ(world.enroller.pod("u1")->state, State::kCaptured);
+  EXPECT_FALSE(world.enroller.pod("u2"));
+}
+
+TEST(Enroller, KeepsWhatMayBelongToAPodWhoseAddressIsNotToldYet) {
+  World world;
+  world.kernel.held_pods[7] = {*IpAddress::parse("10.0.0.7")};
+  world.kernel.held_pods[8] = {*IpAddress::parse("10.0.0.8")};
+  ASSERT_TRUE(world.enroller.adopt());
+  Desired desired;
+  desired.plain = {{.uid = "u1", .ns = "shop", .name = "young", .ips = {}, .reason = "the pod has no address yet", .key = "", .wanted = true},
+                   {.uid = "u2", .ns = "shop", .name = "left", .ips = {*IpAddress::parse("10.0.0.8")}, .reason = "disabled by pod", .key = ""}};
+  world.enroller.want(desired);
+  EXPECT_TRUE(world.kernel.held_pods.contains(7)) << "captured before the agent was away: it stays so";
+  EXPECT_FALSE(world.kernel.held_pods.contains(8));
+  world.want({World::pod("u1")});
+  EXPECT_TRUE(world.kernel.held_pods.contains(7));
+  world.want({});
+  EXPECT_FALSE(world.kernel.held_pods.contains(7));
+}
+
 TEST(Enroller, TriesAReleaseThatFailedAgain) {
   Captured world;
   world.kernel.refuse = {"remove_pod"};

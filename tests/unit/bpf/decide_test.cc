@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(
                                 WEFT_INBOUND_STEERED},
                     InboundCase{"ztunnel reaches that one on loopback", "127.0.0.1", "127.8.8.8",
                                 WEFT_PORT_WAYPOINT, false, false, WEFT_PASS,
-                                WEFT_INBOUND_PASS_UNENROLLED},
+                                WEFT_INBOUND_PASS_LOCAL},
                     InboundCase{"the node's mark does not enrol", "10.244.1.6", "172.31.0.1", 80,
                                 false, true, WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED},
                     InboundCase{"a neighbour by link-local address is reset", "fe80::1", "fe80::2",

@@ -61,6 +61,18 @@ TEST_F(SocketPoolTest, TheFirstTakeWaitsForTheAgentAndTheNextDoesNot) {
   EXPECT_TRUE(got[1]);
 }
 
+TEST_F(SocketPoolTest, APodThatNeverSpokeHasSocketsWhenTheAgentIsAway) {
+  pool_.add_pod("u");
+  pool_.stock_up("u", true, true);
+  ASSERT_EQ(asks_.size(), 2u);
+  EXPECT_NE(asks_[0].v6, asks_[1].v6);
+  const SocketAsk last = asks_[0];
+  grant_all();
+  pool_.granted(last, fail(Code::kClosed, "the link is down"));
+  for (const bool v6 : {false, true})
+    EXPECT_TRUE(io::run_until_done(loop_, pool_.take("u", v6, false, loop_.in(1ms)))) << v6;
+}
+
 TEST_F(SocketPoolTest, KindsAreApart) {
   pool_.add_pod("u");
   const auto taken = io::run_until_done(loop_, pool_.take("u", true, true, loop_.in(1ms)));

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 #include <memory>
@@ -69,16 +70,20 @@ class App : public LinkEvents {
         kernel_(datapath_),
         finder_(make_finder(config, arrivals_)),
         link_(reactor, std::move(sockets.link), {0, config.ztunnel_uid}, *this),
-        enroller_(kernel_, *finder_, link_, open_listeners, Clock::now),
+        enroller_(
+            kernel_, *finder_, link_,
+            [this](int netns, std::uint32_t loops, bool dns) {
+              return open_listeners(netns, loops, dns, [this](int fd) { return kernel_.mark_owned(fd); });
+            },
+            Clock::now),
         broker_(enroller_, kernel_) {
     serve(std::move(sockets));
   }
 
   Parsed<void> start() {
     if (auto adopted = enroller_.adopt(); !adopted) return problem("cannot read what is pinned: " + describe(adopted.error()));
-    auto node = datapath_.set_node_ips(config_.node_ips);
     auto dns = datapath_.set_dns_ips(config_.dns_ips);
-    if (!node || !dns) return problem("cannot write the node's addresses: " + describe(node ? dns.error() : node.error()));
+    if (!dns) return problem("cannot write the DNS servers' addresses: " + describe(dns.error()));
     auto watched = reactor_.watch(source_.fd(), EPOLLIN, [this](std::uint32_t) { read_source(); });
     if (!watched) return problem("cannot watch the source: " + describe(watched.error()));
     reactor_.after_turn([this] { after_turn(); });
@@ -248,7 +253,13 @@ Parsed<void> run(const Config& config) {
   auto sockets = open_sockets(config);
   if (!sockets) return std::unexpected(sockets.error());
   if (auto dropped = keep_only_needed_privileges(); !dropped) return problem(describe(dropped.error()));
-  auto datapath = bpf::Datapath::open({.cgroup = config.cgroup, .pin_dir = config.pin_directory});
+  // The agent runs in the node's network namespace, as kubelet does.
+  const Fd here(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto node_netns = bpf::netns_cookie_of(here.get());
+  if (!node_netns) return problem("the node's network namespace: " + describe(node_netns.error()));
+  const std::string node_cgroup = config.node_cgroup.empty() ? top_of_cgroups(config.cgroup) : config.node_cgroup;
+  auto datapath = bpf::Datapath::open(
+      {.cgroup = config.cgroup, .node_cgroup = node_cgroup, .node_netns_cookie = *node_netns, .pin_dir = config.pin_directory});
   if (!datapath) return std::unexpected(datapath.error());
   auto source = source::FilesSource::open({.directory = config.source_directory, .admit = source::admit_core});
   if (!source) return std::unexpected(source.error());

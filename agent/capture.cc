@@ -3,7 +3,6 @@
 namespace weft::agent {
 
 Result<void> capture_pod(Capture& kernel, const Netns& netns, const std::vector<IpAddress>& ips, bool dns, int listener_fd) {
-  if (auto attached = kernel.attach_inbound(netns.fd->get()); !attached) return attached;
   if (listener_fd != kListenersStay) {
     for (const auto& ip : ips) {
       if (auto set = kernel.set_listener(ip, listener_fd); !set) return set;
@@ -12,6 +11,8 @@ Result<void> capture_pod(Capture& kernel, const Netns& netns, const std::vector<
   for (const auto& ip : ips) {
     if (auto enrolled = kernel.enroll_ip(ip); !enrolled) return enrolled;
   }
+  // From here on an address that is not enrolled is refused, so the pod's own come before.
+  if (auto attached = kernel.attach_inbound(netns.fd->get()); !attached) return attached;
   return kernel.set_pod(netns.cookie, ips, dns);
 }
 
@@ -20,9 +21,9 @@ Result<void> release_pod(Capture& kernel, std::uint64_t cookie, std::uint64_t ne
   const auto keep = [&first](Result<void> next) {
     if (first && !next) first = next;
   };
+  if (netns_inode != 0) keep(kernel.detach_inbound(netns_inode));
   for (const auto& ip : ips) keep(kernel.withdraw_ip(ip));
   for (const auto& ip : ips) keep(kernel.remove_listener(ip));
-  if (netns_inode != 0) keep(kernel.detach_inbound(netns_inode));
   return first;
 }
 

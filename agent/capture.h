@@ -1,6 +1,6 @@
 // What the agent asks of the kernel, one step a call: the seam between the enroller and bpf::Datapath (capture_bpf.h), recorded in tests.
-// And the order of the steps, which is the safety rule: on the way in the world first, then the maps; outbound capture last. On the way
-// out the maps first.
+// And the order of the steps, which is the safety rule: on the way in the pod's addresses first, then the program that refuses every other
+// one, outbound capture last. On the way out the other way round.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct CapturedPod {
   std::uint64_t cookie = 0;
   std::vector<IpAddress> ips;
   bool dns = false;
+  std::uint64_t inode = 0;  // of its netns; 0: not known
 };
 
 class Capture {

@@ -20,11 +20,12 @@ void declare(CLI::App& app, Config& config, Words& words) {
   app.add_option("--node", config.node, "Name of this node, as in a Pod's spec.nodeName");
   app.add_option("--source", words.source, "Where objects come from: files:DIR");
   app.add_option("--cgroup", config.cgroup, "cgroup2 directory above every pod's");
+  app.add_option("--node-cgroup", config.node_cgroup, "cgroup2 directory above kubelet and the pods (default: the top)");
   app.add_option("--bpffs", config.pin_directory, "Directory on a bpffs for pins");
   app.add_option("--netns-dir", config.netns_directory, "Directory of bind-mounted pod network namespaces")->capture_default_str();
   app.add_option("--zds", config.link_path, "Unix socket for ztunnel");
   app.add_option("--api", config.api_path, "Unix socket for weftctl");
-  app.add_option("--node-ip", words.node_ips, "Addresses of the node itself (probes come from there)")->delimiter(',');
+  app.add_option("--node-ip", words.node_ips, "Accepted and not used: probes are known by the process that sends them")->delimiter(',');
   app.add_option("--dns-ip", words.dns_ips, "Addresses of the cluster's DNS")->delimiter(',');
   app.add_option("--metrics", words.metrics, "ADDR:PORT of the metrics endpoint");
   app.add_option("--ready", words.ready, "ADDR:PORT of the readiness endpoint");
@@ -57,7 +58,8 @@ Parsed<void> read_words(const Words& words, Config& config) {
     return problem(fmt::format("--source: \"{}\" is not files:DIR", words.source));
   }
   config.source_directory = words.source.substr(kFiles.size());
-  if (auto read = read_addresses("--node-ip", words.node_ips, config.node_ips); !read) return read;
+  std::vector<IpAddress> unused;
+  if (auto read = read_addresses("--node-ip", words.node_ips, unused); !read) return read;
   if (auto read = read_addresses("--dns-ip", words.dns_ips, config.dns_ips); !read) return read;
   if (auto read = read_socket("--metrics", words.metrics, config.metrics); !read) return read;
   return read_socket("--ready", words.ready, config.ready);
@@ -107,8 +109,8 @@ std::string Config::str() const {
     for (const auto& ip : list) words.push_back(ip.str());
     return fmt::format("{}", fmt::join(words, ","));
   };
-  return fmt::format("node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} node_ips={} dns_ips={} metrics={} ready={} dns_capture={}",
-                     node, source_directory, cgroup, pin_directory, netns_directory, link_path, api_path, text(node_ips), text(dns_ips),
+  return fmt::format("node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} dns_ips={} metrics={} ready={} dns_capture={}",
+                     node, source_directory, cgroup, pin_directory, netns_directory, link_path, api_path, text(dns_ips),
                      metrics ? metrics->str() : "", ready ? ready->str() : "", dns_capture);
 }
 

@@ -15,11 +15,11 @@ struct Config {
   std::string node;
   std::string source_directory;  // of --source files:DIR
   std::string cgroup;            // above every pod's, and above the agent's and ztunnel's own
+  std::string node_cgroup;       // above it, and above kubelet's; empty: the top of that cgroup2 mount
   std::string pin_directory;     // --bpffs
   std::string netns_directory = "/var/run/netns";
   std::string link_path;  // --zds
   std::string api_path;   // empty: none
-  std::vector<IpAddress> node_ips;
   std::vector<IpAddress> dns_ips;
   std::optional<SocketAddress> metrics;
   std::optional<SocketAddress> ready;

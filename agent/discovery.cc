@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -112,6 +113,17 @@ bool is_pod_cgroup(std::string_view directory, std::string_view uid) {
   std::string spelled(directory.substr(at + 4));
   std::ranges::replace(spelled, '_', '-');
   return spelled == uid;
+}
+
+std::string top_of_cgroups(const std::string& cgroup) {
+  std::string top = cgroup;
+  for (std::string above = cgroup; above.find_last_of('/') != std::string::npos;) {
+    above.erase(above.find_last_of('/'));
+    struct statfs filesystem {};
+    if (above.empty() || ::statfs(above.c_str(), &filesystem) != 0 || filesystem.f_type != CGROUP2_SUPER_MAGIC) break;
+    top = above;
+  }
+  return top;
 }
 
 std::string CgroupFinder::directory_of(std::string_view uid) const {

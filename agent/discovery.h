@@ -56,6 +56,9 @@ class DirectoryFinder : public NetnsFinder {
 // "pod<uid>" (cgroupfs driver) or "kubepods[-besteffort|-burstable]-pod<uid_with_underscores>.slice" (systemd driver).
 bool is_pod_cgroup(std::string_view directory, std::string_view uid);
 
+// The highest directory above `cgroup` that is cgroup2 still: what the node's own processes are below.
+std::string top_of_cgroups(const std::string& cgroup);
+
 class CgroupFinder : public NetnsFinder {
  public:
   CgroupFinder(std::string cgroup, std::string proc) : cgroup_(std::move(cgroup)), proc_(std::move(proc)) {}

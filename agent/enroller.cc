@@ -183,7 +183,6 @@ Result<Outgoing> Enroller::open_offer(Entry& entry, const zds::Hello& hello) {
   outgoing.descriptors.push_back(entry.netns.fd);
   zds::Add add{entry.pod.uid, entry.pod.name, entry.pod.ns, entry.pod.service_account, {}, entry.pod.ips};
   for (auto& socket : *sockets) {
-    if (auto marked = kernel_.mark_owned(socket.fd.get()); !marked) return std::unexpected(marked.error());
     add.kinds.push_back(socket.kind);
     outgoing.descriptors.push_back(std::make_shared<const Fd>(std::move(socket.fd)));
     if (socket.kind == SocketKind::kInbound) entry.listener = outgoing.descriptors.back();
@@ -269,7 +268,7 @@ void Enroller::withdraw(Entry& entry, bool running) {
       ++counts_.released_total;
     } else {
       ++counts_.failed_total;
-      leftovers_.push_back({entry.netns.cookie, entry.kernel_ips, entry.kernel_dns});  // tried again by check()
+      leftovers_.push_back({entry.netns.cookie, entry.kernel_ips, entry.kernel_dns, entry.netns.inode});  // tried again by check()
       spdlog::error("a pod could not be released pod={}/{} reason=\"{}\"", entry.pod.ns, entry.pod.name, describe(released.error()));
     }
     entry.in_kernel = entry.whole = false;
@@ -331,6 +330,18 @@ bool Enroller::awaited(const CapturedPod& leftover) const {
   return !known && std::ranges::any_of(plain_, &PlainPod::wanted);
 }
 
+// A leftover whose pod lives on outside the mesh must lose its inbound program with its addresses, or nobody reaches it.
+std::uint64_t Enroller::inode_of(const CapturedPod& leftover) const {
+  if (leftover.inode != 0) return leftover.inode;
+  for (const auto& pod : plain_) {
+    const bool same = std::ranges::any_of(leftover.ips, [&](const IpAddress& ip) { return contains(pod.ips, ip); });
+    auto found = same ? finder_.find({.uid = pod.uid, .ns = pod.ns, .name = pod.name, .service_account = "", .ips = pod.ips, .reason = "", .key = ""})
+                      : Result<Netns>(fail(Code::kNotFound, "another pod"));
+    if (found && found->cookie == leftover.cookie) return found->inode;
+  }
+  return 0;
+}
+
 void Enroller::release_leftovers() {
   std::erase_if(leftovers_, [&](const CapturedPod& leftover) {
     if (awaited(leftover)) return false;
@@ -339,7 +350,7 @@ void Enroller::release_leftovers() {
     std::ranges::copy_if(leftover.ips, std::back_inserter(ips), [this](const IpAddress& ip) {
       return std::ranges::none_of(entries_, [&](const auto& item) { return contains(item.second.pod.ips, ip); });
     });
-    auto released = release_pod(kernel_, leftover.cookie, 0, ips);
+    auto released = release_pod(kernel_, leftover.cookie, inode_of(leftover), ips);
     if (released) spdlog::info("a leftover was released netns_cookie={}", leftover.cookie);
     return released.has_value();
   });
@@ -356,13 +367,13 @@ void Enroller::release_stray_links() {
   if (!ips || !links) return;
   stray_links_ = false;
   const auto ours = [this](const auto& test) { return std::ranges::any_of(entries_, [&](const auto& item) { return test(item.second); }); };
-  for (const auto& ip : *ips) {
-    if (ours([&](const Entry& entry) { return contains(entry.pod.ips, ip); })) continue;
-    if (!kernel_.withdraw_ip(ip) || !kernel_.remove_listener(ip)) stray_links_ = true;
-  }
   for (const auto inode : *links) {
     if (ours([&](const Entry& entry) { return entry.netns.inode == inode; })) continue;
     if (!kernel_.detach_inbound(inode)) stray_links_ = true;
+  }
+  for (const auto& ip : *ips) {
+    if (ours([&](const Entry& entry) { return contains(entry.pod.ips, ip); })) continue;
+    if (!kernel_.withdraw_ip(ip) || !kernel_.remove_listener(ip)) stray_links_ = true;
   }
 }
 

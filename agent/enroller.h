@@ -27,7 +27,7 @@
 
 namespace weft::agent {
 
-// Opens a pod's listeners: open_listeners(), or plain descriptors in a test.
+// Opens a pod's listeners, marked as owned: open_listeners(), or plain descriptors in a test.
 using OpenListeners = std::function<Result<std::vector<PodSocket>>(int netns_fd, std::uint32_t loops, bool dns)>;
 
 struct EnrollerCounts {
@@ -108,6 +108,7 @@ class Enroller {
 
   static PodView view_of(const Entry& entry);
   bool awaited(const CapturedPod& leftover) const;
+  std::uint64_t inode_of(const CapturedPod& leftover) const;
   Entry& add(const DesiredPod& pod);
   void consider(Entry& entry);
   bool find_netns(Entry& entry);

@@ -82,7 +82,7 @@ void migrate_on_close() {
   [[maybe_unused]] const auto written = ::write(file.get(), "1", 1);
 }
 
-Result<Fd> open_one(const Plan& plan) {
+Result<Fd> open_one(const Plan& plan, const MarkSocket& mark) {
   sockaddr_storage storage{};
   const socklen_t length = plan.address.to_sockaddr(storage);
   const int type = (plan.udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -95,6 +95,7 @@ Result<Fd> open_one(const Plan& plan) {
   // Connections that ztunnel accepted are of its user, and outlive it in FIN_WAIT2; without this they forbid the port to us.
   if (!plan.udp && !set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) return fail(Code::kSystem, "SO_REUSEADDR", errno);
   if (!plan.udp && !set_keepalive(fd.get())) return fail(Code::kSystem, "keepalive", errno);
+  if (auto marked = mark ? mark(fd.get()) : Result<void>(); !marked) return std::unexpected(marked.error());
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), length) != 0) {
     return fail(Code::kSystem, "bind of a mesh port in the pod", errno);
   }
@@ -103,11 +104,11 @@ Result<Fd> open_one(const Plan& plan) {
 }
 
 // Runs inside the pod's namespace.
-Result<std::vector<PodSocket>> open_all(const std::vector<Plan>& plans, std::uint32_t loops) {
+Result<std::vector<PodSocket>> open_all(const std::vector<Plan>& plans, std::uint32_t loops, const MarkSocket& mark) {
   std::vector<PodSocket> sockets;
   for (const auto& plan : plans) {
     for (std::uint32_t loop = 0; loop < loops; ++loop) {
-      auto fd = open_one(plan);
+      auto fd = open_one(plan, mark);
       if (!fd) return std::unexpected(fd.error());
       sockets.push_back({plan.kind, std::move(*fd)});
     }
@@ -119,17 +120,17 @@ Result<std::vector<PodSocket>> open_all(const std::vector<Plan>& plans, std::uin
 }
 
 // A pod without IPv6 (disable_ipv6, or a kernel without) refuses ::1.
-bool has_v6() { return open_one({SocketKind::kOutbound6, {*IpAddress::parse("::1"), 0}}).has_value(); }
+bool has_v6() { return open_one({SocketKind::kOutbound6, {*IpAddress::parse("::1"), 0}}, {}).has_value(); }
 
 }  // namespace
 
-Result<std::vector<PodSocket>> open_listeners(int netns_fd, std::uint32_t loops, bool dns) {
+Result<std::vector<PodSocket>> open_listeners(int netns_fd, std::uint32_t loops, bool dns, const MarkSocket& mark) {
   WEFT_ASSERT(loops >= 1);
   WEFT_ASSERT(loops <= kLoopsMost);
   Result<std::vector<PodSocket>> sockets;
   auto entered = in_netns(netns_fd, [&] {
     migrate_on_close();
-    sockets = open_all(plan_for(has_v6(), dns), loops);
+    sockets = open_all(plan_for(has_v6(), dns), loops, mark);
   });
   if (!entered) return std::unexpected(entered.error());
   return sockets;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/fd.h"
@@ -30,8 +31,10 @@ inline constexpr std::uint32_t kLoopsMost = 16;        // 8 kinds × 16 and the 
 inline constexpr std::uint32_t kConnectionsMost = 64;  // of one request
 
 // `loops` sockets of each kind, SO_REUSEPORT, chosen by CPU; listening. IPv6 ones are left out where the pod has no IPv6.
+// `mark` makes a socket the agent's own before it is bound: nobody else may take a mesh port in an enrolled pod (bpf, bind4/6).
 // REQUIRES: 1 <= loops <= kLoopsMost. Errors: kSystem; EADDRINUSE means that the application holds one of our ports.
-Result<std::vector<PodSocket>> open_listeners(int netns_fd, std::uint32_t loops, bool dns);
+using MarkSocket = std::function<Result<void>(int fd)>;
+Result<std::vector<PodSocket>> open_listeners(int netns_fd, std::uint32_t loops, bool dns, const MarkSocket& mark);
 
 // `count` sockets, not bound, not connected. Fewer than asked is a success with what could be had; none is an error.
 // REQUIRES: 1 <= count <= kConnectionsMost.

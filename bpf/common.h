@@ -21,6 +21,7 @@
 #define SOL_SOCKET 1
 #define SO_BINDTODEVICE 25
 #define SO_ORIGINAL_DST 80 /* also IP6T_SO_ORIGINAL_DST */
+#define EADDRINUSE 98
 #define ECONNREFUSED 111
 
 /* Set before load by the loader's probe; the verifier never looks behind a false one. */
@@ -28,6 +29,9 @@
 const volatile __u8 weft_has_set_retval = 1;
 /* bpf_skc_to_mptcp_sock, Linux 5.19: before it an MPTCP client sees loopback as its peer. */
 const volatile __u8 weft_has_mptcp = 1;
+
+/* The node's own network namespace. 0: unknown, nobody is exempt. */
+const volatile __u64 weft_node_netns = 0;
 
 /* Context fields are read and written one by one: the compiler would fuse neighbours, or compute an
  * address and access through it, both of which the verifier refuses. */
@@ -58,8 +62,8 @@ const volatile __u8 weft_has_mptcp = 1;
     __builtin_memcpy(ip, words_, sizeof(words_)); \
   } while (0)
 
-static __always_inline int refuse(void) {
-  if (weft_has_set_retval) bpf_set_retval(-ECONNREFUSED);
+static __always_inline int refuse(int error) {
+  if (weft_has_set_retval) bpf_set_retval(-error);
   return 0;
 }
 

@@ -18,6 +18,22 @@ static __always_inline int steer(struct bpf_sk_lookup* ctx, const struct weft_li
   return !failed;
 }
 
+/* The SYN was sent by a process of this node: witness saw it off. An address proves nothing, since
+ * a node masquerades the traffic of others. */
+static __always_inline int is_from_node(struct bpf_sk_lookup* ctx,
+                                        const struct weft_listener_key* local,
+                                        const struct weft_listener_key* remote) {
+  struct weft_flow_key key = {};
+  const __u32* maker;
+
+  __builtin_memcpy(key.source_ip, remote->ip, 16);
+  __builtin_memcpy(key.destination_ip, local->ip, 16);
+  key.source_port_be = READ_FIELD(ctx->remote_port);
+  key.destination_port_be = bpf_htons((__u16)READ_FIELD(ctx->local_port));
+  maker = bpf_map_lookup_elem(&weft_node_flows, &key);
+  return maker && *maker == WEFT_FLOW_OF_NODE;
+}
+
 SEC("sk_lookup")
 int inbound(struct bpf_sk_lookup* ctx) {
   struct weft_listener_key local;
@@ -36,7 +52,7 @@ int inbound(struct bpf_sk_lookup* ctx) {
   }
   question.local_port = ctx->local_port;
   question.enrolled = bpf_map_lookup_elem(&weft_enrolled_ips, &local) != 0;
-  question.from_node = question.enrolled && bpf_map_lookup_elem(&weft_node_ips, &remote) != 0;
+  question.from_node = question.enrolled && is_from_node(ctx, &local, &remote);
 
   decision = weft_decide_inbound(&question);
   if (decision.act == WEFT_STEER && !steer(ctx, &local))

@@ -12,7 +12,8 @@
 #define WEFT_ADDRESSES_MAX (2 * WEFT_PODS_MAX)
 #define WEFT_FLOWS_MAX \
   16384 /* connections between SYN and accept, node-wide; they live for microseconds */
-#define WEFT_NODE_ADDRESSES_MAX 256
+#define WEFT_DNS_ADDRESSES_MAX 256
+#define WEFT_NODE_FLOWS_MAX 8192 /* the node's own live connections to enrolled pods */
 
 /* Writer: agent/loader. */
 struct {
@@ -56,20 +57,19 @@ struct {
   __type(value, __u32);
 } weft_enrolled_ips SEC(".maps");
 
-/* Writer: agent/loader. */
+/* Writers: witness, rendezvous; see WEFT_FLOW_OF_NODE. */
 struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, WEFT_NODE_ADDRESSES_MAX);
-  __type(key, struct weft_listener_key);
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, WEFT_NODE_FLOWS_MAX);
+  __type(key, struct weft_flow_key);
   __type(value, __u32);
-} weft_node_ips SEC(".maps");
+} weft_node_flows SEC(".maps");
 
 /* Writer: agent/loader. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, WEFT_NODE_ADDRESSES_MAX);
+  __uint(max_entries, WEFT_DNS_ADDRESSES_MAX);
   __type(key, struct weft_listener_key);
   __type(value, __u32);
 } weft_dns_ips SEC(".maps");

@@ -2,7 +2,7 @@
  *
  * connect4/6 and sendmsg4/6: whose destination is rewritten to ztunnel's listeners on the pod's
  * loopback, and to which. A v4-mapped destination comes through connect6 (and, with sendmsg,
- * through sendmsg4).
+ * through sendmsg4). And bind4/6: who may take the mesh's ports.
  */
 #ifndef WEFT_OUTBOUND_H
 #define WEFT_OUTBOUND_H
@@ -52,7 +52,7 @@ static __always_inline int decide_connect(struct bpf_sock_addr* ctx, const struc
   }
   if (!release_device(ctx, sk) || !file_socket(sk, to, WEFT_SOCKET_CAPTURED)) {
     count(WEFT_CONNECT_REFUSED);
-    return refuse();
+    return refuse(ECONNREFUSED);
   }
   count(decision.counter);
   *port_be =
@@ -69,7 +69,7 @@ static __always_inline int decide_datagram(struct bpf_sock_addr* ctx, const stru
   if (judge(ctx, to, socket_of(sk)).act != WEFT_CAPTURE_DNS) return 1;
   if (!file_socket(sk, to, WEFT_SOCKET_CAPTURED)) {
     count(WEFT_CONNECT_REFUSED);
-    return refuse();
+    return refuse(ECONNREFUSED);
   }
   count(WEFT_DNS_CAPTURED);
   *port_be = bpf_htons(WEFT_PORT_DNS);
@@ -104,6 +104,24 @@ static __always_inline void send_to_loopback6(struct bpf_sock_addr* ctx,
   WRITE_FIELD(ctx->user_ip6[3], mapped ? bpf_htonl(0x7f000001) : bpf_htonl(1));
   WRITE_FIELD(ctx->user_port, port_be);
 }
+
+static __always_inline int decide_bind(struct bpf_sock_addr* ctx) {
+  struct bpf_sock* sk = ctx->sk;
+  struct weft_socket* stored;
+  __u16 port = bpf_ntohs((__u16)ctx->user_port);
+
+  if (!weft_is_mesh_port(port)) return 1;
+  stored = socket_of(sk);
+  if (weft_may_bind(pod_of(ctx), port, stored ? stored->flags : 0)) return 1;
+  count(WEFT_BIND_REFUSED);
+  return refuse(EADDRINUSE);
+}
+
+SEC("cgroup/bind4")
+int bind4(struct bpf_sock_addr* ctx) { return decide_bind(ctx); }
+
+SEC("cgroup/bind6")
+int bind6(struct bpf_sock_addr* ctx) { return decide_bind(ctx); }
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr* ctx) {

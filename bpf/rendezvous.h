@@ -110,10 +110,46 @@ static __always_inline void forget(struct bpf_sock_ops* ctx) {
   bpf_map_delete_elem(&weft_flows, &key);
 }
 
+/* ---- the node's own connections ---- */
+
+/* Remembers who is about to send a SYN from the node's netns to an enrolled address. The programs of
+ * a cgroup run before those of the cgroups above it, so for a hostNetwork pod's socket rendezvous
+ * (at the pods' parent) writes first, and witness (at the top) does not overwrite. */
+static __always_inline void note_node_flow(struct bpf_sock_ops* ctx, __u32 maker) {
+  struct weft_listener_key to;
+  struct weft_flow_key key;
+
+  if (!weft_node_netns || bpf_get_netns_cookie(ctx) != weft_node_netns) return;
+  flow_key(&key, ctx, 1);
+  key.netns_cookie = 0;
+  __builtin_memcpy(to.ip, key.destination_ip, 16);
+  if (!bpf_map_lookup_elem(&weft_enrolled_ips, &to)) return;
+  bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+  bpf_map_update_elem(&weft_node_flows, &key, &maker,
+                      maker == WEFT_FLOW_OF_POD ? BPF_ANY : BPF_NOEXIST);
+}
+
+/* At the top of the node's cgroups, for kubelet and its like; pods' sockets come by, too. */
+SEC("sockops")
+int witness(struct bpf_sock_ops* ctx) {
+  struct weft_flow_key key;
+
+  if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB) {
+    note_node_flow(ctx, WEFT_FLOW_OF_NODE);
+  } else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == WEFT_TCP_CLOSE &&
+             weft_node_netns && bpf_get_netns_cookie(ctx) == weft_node_netns) {
+    flow_key(&key, ctx, 1);
+    key.netns_cookie = 0;
+    bpf_map_delete_elem(&weft_node_flows, &key);
+  }
+  return 1;
+}
+
 SEC("sockops")
 int rendezvous(struct bpf_sock_ops* ctx) {
   switch (ctx->op) {
     case BPF_SOCK_OPS_TCP_CONNECT_CB:
+      note_node_flow(ctx, WEFT_FLOW_OF_POD);
       publish(ctx);
       break;
     case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:

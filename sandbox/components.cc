@@ -106,8 +106,6 @@ Component agent_component(const Layout& layout, const std::string& bin, const Se
                     layout.zds_socket(node.name()),
                     "--api",
                     layout.agent_socket(node.name()),
-                    "--node-ip",
-                    net.v4() + "," + net.v6(),
                     "--dns-ip",
                     fmt::format("{},{}", kDnsV4, kDnsV6),
                     "--metrics",

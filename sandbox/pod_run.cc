@@ -29,7 +29,7 @@ Clock::duration backoff(int restarts) {
 Fd open_log(const std::string& path) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  return Fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  return Fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 }
 
 // Envoy comes from beside our own binaries, as it would come with the image. Empty: found in PATH.
@@ -219,6 +219,7 @@ void PodRun::start_container(Container& container) {
 ProbeTarget PodRun::probe_target(const Container& container) const {
   ProbeTarget target;
   target.address = v4_.empty() ? v6_ : v4_;
+  target.node.cgroup_dir = around_.node.own();
   target.node.net = around_.node.pause().net.get();
   target.container = world_->entry(container.name);
   target.env = container.env;

@@ -66,6 +66,8 @@ class Node {
   // Inside this machine, in `cgroup` below kubepods ("podweft-node/agent").
   Entry entry(const std::string& cgroup) const { return pause_.entry(kubepods() + "/" + cgroup); }
   std::string kubepods() const { return cgroup_ + "/kubepods"; }
+  // Of the machine's own processes, kubelet's probes among them.
+  std::string own() const { return cgroup_ + "/init"; }
   const Pause& pause() const { return pause_; }
   // Replaces the node's service table (one `nft -f`, atomic).
   Parsed<void> load_nft(std::string_view ruleset);

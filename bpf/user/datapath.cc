@@ -94,8 +94,23 @@ std::vector<bpf_program*> cgroup_programs(const weft_capture_bpf& skeleton) {
   // What shows the truth comes before what makes it necessary.
   const auto& p = skeleton.progs;
   return {p.getpeername4, p.getpeername6, p.getsockname4, p.getsockname6, p.recvmsg4,
-          p.recvmsg6,     p.getsockopt,   p.setsockopt,   p.rendezvous,   p.sendmsg4,
-          p.sendmsg6,     p.connect4,     p.connect6};
+          p.recvmsg6,     p.getsockopt,   p.setsockopt,   p.rendezvous,   p.bind4,
+          p.bind6,        p.sendmsg4,     p.sendmsg6,     p.connect4,     p.connect6};
+}
+
+Parsed<void> attach(std::span<bpf_program* const> programs, const std::string& cgroup,
+                    const std::string& pin_dir) {
+  auto directory = open_cgroup(cgroup);
+  if (!directory) return problem(directory.error().text);
+  struct stat info{};
+  if (fstat(directory->get(), &info) != 0)
+    return problem(fmt::format("cgroup {}: {}", cgroup, std::strerror(errno)));
+  for (bpf_program* program : programs) {
+    auto kept = keep_cgroup_link(link_pin(pin_dir, bpf_program__name(program)), program,
+                                 directory->get(), info.st_ino);
+    if (!kept) return kept;
+  }
+  return {};
 }
 
 }  // namespace
@@ -127,6 +142,7 @@ Parsed<Datapath> Datapath::open(const Options& options) {
     return problem(fmt::format("open the BPF object: {}", std::strerror(errno)));
   state->skeleton->rodata->weft_has_set_retval = has_set_retval();
   state->skeleton->rodata->weft_has_mptcp = has_mptcp_socket();
+  state->skeleton->rodata->weft_node_netns = options.node_netns_cookie;
 
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, state->skeleton->obj) {
@@ -140,13 +156,12 @@ Parsed<Datapath> Datapath::open(const Options& options) {
       !put)
     return problem(describe(put.error()));
 
-  struct stat cgroup_stat{};
-  if (fstat(cgroup->get(), &cgroup_stat) != 0)
-    return problem(fmt::format("cgroup {}: {}", options.cgroup, std::strerror(errno)));
-  for (bpf_program* program : cgroup_programs(*state->skeleton)) {
-    auto kept = keep_cgroup_link(link_pin(options.pin_dir, bpf_program__name(program)), program,
-                                 cgroup->get(), cgroup_stat.st_ino);
-    if (!kept) return problem(kept.error().text);
+  auto attached = attach(cgroup_programs(*state->skeleton), options.cgroup, options.pin_dir);
+  if (!attached) return problem(attached.error().text);
+  if (!options.node_cgroup.empty()) {
+    bpf_program* const witness[] = {state->skeleton->progs.witness};
+    attached = attach(witness, options.node_cgroup, options.pin_dir);
+    if (!attached) return problem(attached.error().text);
   }
   if (auto kept = keep_netns_links(options.pin_dir, state->skeleton->progs.inbound); !kept)
     return problem(kept.error().text);
@@ -199,10 +214,6 @@ Result<void> Datapath::mark_owned(int socket_fd) {
   return map_put(state_->maps().weft_sockets, socket_fd, weft_socket{.flags = WEFT_SOCKET_OWNED});
 }
 
-Result<void> Datapath::set_node_ips(std::span<const IpAddress> ips) {
-  return replace_addresses(state_->maps().weft_node_ips, ips);
-}
-
 Result<void> Datapath::set_dns_ips(std::span<const IpAddress> ips) {
   return replace_addresses(state_->maps().weft_dns_ips, ips);
 }
@@ -241,7 +252,7 @@ Result<std::vector<MapFill>> Datapath::fill() const {
   const auto& maps = state_->maps();
   std::vector<MapFill> fills;
   for (bpf_map* map : {maps.weft_pods, maps.weft_enrolled_ips, maps.weft_listeners, maps.weft_flows,
-                       maps.weft_node_ips, maps.weft_dns_ips}) {
+                       maps.weft_node_flows, maps.weft_dns_ips}) {
     auto entries = count_entries(map);
     if (!entries) return std::unexpected(entries.error());
     fills.push_back({bpf_map__name(map), *entries, bpf_map__max_entries(map)});

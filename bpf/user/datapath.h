@@ -29,6 +29,10 @@ namespace weft::bpf {
 struct Options {
   std::string cgroup;   // cgroup2 directory that is above every pod's and above the agent's and
                         // ztunnel's own
+  // Above `cgroup`: the node's own processes are somewhere below it. What they connect to pods
+  // (kubelet's probes) is exempt from inbound capture. Empty: nobody is.
+  std::string node_cgroup;
+  std::uint64_t node_netns_cookie = 0;  // of the node's own netns; with `node_cgroup`
   std::string pin_dir;  // directory on a bpffs; made (0700) when missing, its parent must exist and
                         // be on the bpffs
 };
@@ -85,8 +89,9 @@ class Datapath {
   Result<void> remove_pod(std::uint64_t netns_cookie);
 
   // Inbound: TCP to an enrolled address is steered to that address's listener; an enrolled address
-  // without one refuses everything. The order that never opens a gap: attach_inbound, set_listener,
-  // enroll_ip; back: withdraw_ip, remove_listener, detach_inbound.
+  // without one refuses everything, and so does every other address of a netns with the program. The
+  // order that neither opens a gap nor refuses anybody: set_listener, enroll_ip, attach_inbound;
+  // back: detach_inbound, withdraw_ip, remove_listener.
   Result<void> enroll_ip(const IpAddress& ip);
   Result<void> withdraw_ip(const IpAddress& ip);
   // `listener_fd` listens on port 15006 in the pod's netns; any family that can accept for `ip`. Of
@@ -107,8 +112,7 @@ class Datapath {
   // connection socket handed over.
   Result<void> mark_owned(int socket_fd);
 
-  // Replace the whole set (adds first, then removes).
-  Result<void> set_node_ips(std::span<const IpAddress> ips);
+  // Replaces the whole set (adds first, then removes).
   Result<void> set_dns_ips(std::span<const IpAddress> ips);
 
   // What the kernel holds now: for reconciling after a restart, and for people.

@@ -83,8 +83,6 @@ CounterName counter_name(weft_counter counter) {
       return {"dns", "captured"};
     case WEFT_INBOUND_STEERED:
       return {"inbound", "steered"};
-    case WEFT_INBOUND_PASS_UNENROLLED:
-      return {"inbound", "pass_unenrolled"};
     case WEFT_INBOUND_PASS_HBONE:
       return {"inbound", "pass_hbone"};
     case WEFT_INBOUND_PASS_LOCAL:
@@ -93,12 +91,16 @@ CounterName counter_name(weft_counter counter) {
       return {"inbound", "pass_node"};
     case WEFT_INBOUND_DROPPED:
       return {"inbound", "dropped"};
+    case WEFT_INBOUND_DROPPED_UNKNOWN:
+      return {"inbound", "dropped_unknown_address"};
     case WEFT_FLOW_PUBLISHED:
       return {"flow", "published"};
     case WEFT_FLOW_LOST:
       return {"flow", "lost"};
     case WEFT_ORIGINAL_DST_ANSWERED:
       return {"original_dst", "answered"};
+    case WEFT_BIND_REFUSED:
+      return {"bind", "refused"};
     case WEFT_COUNTER_MAX:
       break;
   }

@@ -44,8 +44,9 @@ std::optional<bpf_link_info> info_of(const std::string& pin) {
 }
 
 // Attached first, then the old pin goes, then the new one comes: while this runs the hook is never
-// absent.
+// absent. What the old pin held is detached at once; left to itself it would go some moment later.
 Parsed<void> pin_fresh(Link link, const std::string& pin) {
+  if (const Fd old(bpf_obj_get(pin.c_str())); old) (void)bpf_link_detach(old.get());
   if (unlink(pin.c_str()) != 0 && errno != ENOENT)
     return step_failed("remove the stale pin", pin, errno);
   if (bpf_link__pin(link.get(), pin.c_str()) != 0) return step_failed("pin", pin, errno);

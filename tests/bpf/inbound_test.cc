@@ -1,7 +1,11 @@
 // sk_lookup in an enrolled pod's netns: who meets ztunnel, who passes, who is reset.
 #include <netinet/in.h>
 
+#include <fmt/format.h>
+#include <unistd.h>
+
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 
 #include "tests/bpf/world.h"
@@ -60,14 +64,27 @@ TEST_P(Inbound, WithoutAListenerItIsResetAtOnce) {
   EXPECT_EQ(counted(WEFT_INBOUND_DROPPED), 1u);
 }
 
-TEST_P(Inbound, AnAddressThatIsNotEnrolledPasses) {
-  const Fd app = app_listener(8080);
+TEST_P(Inbound, AnAddressThatNobodyEnrolledIsReset) {
+  const bool v6 = form() == Form::kV6;
+  const char* further = v6 ? "fd00:244:1::77" : "10.244.1.77";
+  ip(pod_, std::string("addr add ") + further + (v6 ? "/64 dev eth0 nodad" : "/24 dev eth0"));
+  Fd app;
+  {
+    const InNetns here(pod_);
+    app = listen_at(at(v6 ? "::" : "0.0.0.0", 8080));
+  }
   enrol_inbound();
-  ASSERT_TRUE(datapath_->withdraw_ip(*IpAddress::parse(pod_ip())));
-  int result = 0;
-  const Fd client = dial(neighbour_, 8080, &result);
-  EXPECT_EQ(result, 0);
-  EXPECT_TRUE(accept_from(app));
+  {
+    const InNetns there(neighbour_);
+    const Fd client = stream_socket(form());
+    EXPECT_EQ(connect_to(client, at(further, 8080), form()), -ECONNREFUSED);
+  }
+  EXPECT_FALSE(accept_from(app, nullptr, 0));
+  EXPECT_EQ(counted(WEFT_INBOUND_DROPPED_UNKNOWN), 1u);
+  const InNetns here(pod_);
+  const Fd own = stream_socket(form());
+  ASSERT_EQ(bind_to(own, at(further, 0), form()), 0);
+  EXPECT_EQ(connect_to(own, at(further, 8080), form()), 0) << "the pod itself may";
 }
 
 TEST_P(Inbound, ThePodItselfPasses) {
@@ -90,20 +107,64 @@ TEST_P(Inbound, ADialFromLoopbackPasses) {
   EXPECT_TRUE(accept_from(app));
 }
 
-TEST_P(Inbound, TheNodePasses) {
+TEST_P(Inbound, AProcessOfTheNodePassesAndNobodyElseWithItsAddress) {
   const Fd app = app_listener(8080);
   enrol_inbound();
-  const IpAddress node[] = {*IpAddress::parse(neighbour_ip())};
-  ASSERT_TRUE(datapath_->set_node_ips(node));
   int result = 0;
-  const Fd probe = dial(neighbour_, 8080, &result);
-  EXPECT_EQ(result, 0);
-  EXPECT_TRUE(accept_from(app));
-  EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 1u);
+  std::uint16_t port = 0;
+  {
+    const AsNode kubelet(node_cgroup_, cgroup_);
+    const Fd probe = dial(neighbour_, 8080, &result);
+    EXPECT_EQ(result, 0);
+    EXPECT_TRUE(accept_from(app));
+    EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 1u);
+    EXPECT_EQ(entries_of("weft_node_flows"), 1u);
+    port = SocketAddress::parse(local_of(probe))->port;
+  }
+  EXPECT_EQ(entries_of("weft_node_flows"), 0u) << "an entry lives as long as its connection";
 
-  ASSERT_TRUE(datapath_->set_node_ips({}));
-  const Fd client = dial(neighbour_, 8080, &result);
+  // A pod of the host's network: the node's netns and address, a pod's cgroup. The port of before, too.
+  const InNetns there(neighbour_);
+  const Fd client = stream_socket(form());
+  ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &result, sizeof result), 0);
+  (void)bind_to(client, at(neighbour_ip(), port), form());
+  EXPECT_EQ(connect_to(client, at(pod_ip(), 8080), form()), 0);
   EXPECT_TRUE(accept_from(ztunnel_.inbound));
+  EXPECT_FALSE(accept_from(app, nullptr, 0));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 1u);
+}
+
+TEST_P(Inbound, ASynThatNoSocketOfTheNodeSentIsNotTheNodes) {
+  // What a masquerade makes: the node's netns forwards for somebody else and puts its address in.
+  const Fd app = app_listener(8080);
+  enrol_inbound();
+  const Fd outside = bare_netns();
+  ip(neighbour_, fmt::format("link add out type veth peer name eth0 netns /proc/{}/fd/{}", getpid(),
+                             outside.get()));
+  const bool v6 = form() == Form::kV6;
+  ip(neighbour_, "link set out up");
+  ip(outside, "link set eth0 up");
+  ip(neighbour_, v6 ? "addr add fd00:9::1/64 dev out nodad" : "addr add 10.9.0.1/24 dev out");
+  ip(outside, v6 ? "addr add fd00:9::2/64 dev eth0 nodad" : "addr add 10.9.0.2/24 dev eth0");
+  ip(outside, v6 ? "route add default via fd00:9::1" : "route add default via 10.9.0.1");
+  {
+    const InNetns there(neighbour_);
+    write_file(v6 ? "/proc/sys/net/ipv6/conf/all/forwarding" : "/proc/sys/net/ipv4/ip_forward", "1");
+    const std::string nft = fmt::format(
+        "nft 'table {0} n {{ chain post {{ type nat hook postrouting priority 100; oifname eth0 "
+        "masquerade; }}; }}'",
+        v6 ? "ip6" : "ip");
+    ASSERT_EQ(std::system(nft.c_str()), 0);
+  }
+  const AsNode even_then(node_cgroup_, cgroup_);
+  int result = 0;
+  const Fd client = dial(outside, 8080, &result);
+  EXPECT_EQ(result, 0);
+  SocketAddress peer;
+  EXPECT_TRUE(accept_from(ztunnel_.inbound, &peer));
+  EXPECT_EQ(peer.ip.str(), neighbour_ip());
+  EXPECT_FALSE(accept_from(app, nullptr, 0));
+  EXPECT_EQ(counted(WEFT_INBOUND_PASS_NODE), 0u);
 }
 
 TEST_P(Inbound, TheNodeDoesNotReachWhoBelievesProxyHeaders) {
@@ -205,7 +266,39 @@ TEST_F(InboundLinkLocal, ANeighbourCannotGoAroundPolicyByALinkLocalAddress) {
   const Fd client = stream_socket(Form::kV6);
   ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_BINDTODEVICE, "eth0", 5), 0);
   EXPECT_EQ(connect_to(client, at("fe80::5", 8080), Form::kV6), -ECONNREFUSED);
-  EXPECT_EQ(counted(WEFT_INBOUND_DROPPED), 1u);
+  EXPECT_EQ(counted(WEFT_INBOUND_DROPPED_UNKNOWN), 1u);
+}
+
+class MeshPorts : public World {};
+
+TEST_F(MeshPorts, AnApplicationCannotJoinZtunnelsListenersOfAnEnrolledPod) {
+  const InNetns here(pod_);
+  const auto sharing = [](Form form) {
+    Fd fd = stream_socket(form);
+    const int one = 1;
+    EXPECT_EQ(setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+    return fd;
+  };
+  const auto join = [&](const char* ip, std::uint16_t port) {
+    const Form form = std::string_view(ip).contains(':') ? Form::kV6 : Form::kV4;
+    return bind_to(sharing(form), at(ip, port), form);
+  };
+  ztunnel_ = {};
+  const Fd mesh = sharing(Form::kV4);  // as the agent's
+  ASSERT_TRUE(datapath_->mark_owned(mesh.get()));
+  ASSERT_EQ(bind_to(mesh, at("127.0.0.1", WEFT_PORT_OUTBOUND), Form::kV4), 0);
+  ASSERT_EQ(listen(mesh.get(), 8), 0);
+  EXPECT_EQ(join("127.0.0.1", WEFT_PORT_OUTBOUND), 0) << "of one user, and not enrolled";
+  enrol_outbound();
+  for (const char* ip : {"127.0.0.1", "0.0.0.0", "::1", "::"}) {
+    for (const std::uint16_t port : {WEFT_PORT_OUTBOUND, WEFT_PORT_INBOUND, WEFT_PORT_HBONE, WEFT_PORT_DNS})
+      EXPECT_EQ(join(ip, port), -EADDRINUSE) << ip << ' ' << port;
+    EXPECT_EQ(join(ip, 8080), 0) << ip;
+  }
+  EXPECT_EQ(counted(WEFT_BIND_REFUSED), 16u);
+  const Fd ours = sharing(Form::kV4);
+  ASSERT_TRUE(datapath_->mark_owned(ours.get()));
+  EXPECT_EQ(bind_to(ours, at("127.0.0.1", WEFT_PORT_OUTBOUND), Form::kV4), 0);
 }
 
 }  // namespace

@@ -205,7 +205,9 @@ TEST_P(Outbound, TwoPodsWithEqualTuplesDoNotMixUp) {
   {
     const InNetns here(pod_);
     ztunnel_ = {};
-    slow = listen_at({source.ip, WEFT_PORT_OUTBOUND}, 0);
+    slow = listen_at({source.ip, WEFT_PORT_OUTBOUND}, 0, [this](const Fd& fd) {
+      EXPECT_TRUE(datapath_->mark_owned(fd.get()));
+    });
     first = stream_socket(form());  // fills the queue: the next SYN has to wait for its second try
     ASSERT_EQ(connect_to(first, service(), form()), 0);
     mine = stream_socket(form());
@@ -286,11 +288,11 @@ TEST_F(OutboundDualStack, AConnectionBelongsToTheCgroupThatOpenedItsListenerWhoe
 }
 
 TEST_F(OutboundDualStack, AV4ConnectionOnADualStackListenerHasItsOriginalDestinationAtBothLevels) {
-  enrol_outbound();
   const InNetns here(pod_);
   ztunnel_ = {};
   const Fd listener = listen_at(at("::", WEFT_PORT_OUTBOUND));
   ASSERT_TRUE(datapath_->mark_owned(listener.get()));
+  enrol_outbound();
   const Fd app = stream_socket(Form::kV4);
   ASSERT_EQ(connect_to(app, at(kService4, 8080), Form::kV4), 0);
   const Fd taken = accept_from(listener);

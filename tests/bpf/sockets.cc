@@ -58,17 +58,19 @@ int bind_to(const Fd& fd, const SocketAddress& address, Form form) {
   return bind(fd.get(), reinterpret_cast<const sockaddr*>(&raw), length) == 0 ? 0 : -errno;
 }
 
-Fd listen_at(const SocketAddress& address, int backlog) {
+Fd listen_at(const SocketAddress& address, int backlog, const Opened& opened) {
   const Form form = address.ip.is_v4() ? Form::kV4 : Form::kV6;
   Fd fd = stream_socket(form);
+  if (opened) opened(fd);
   reuse(fd.get());
   if (bind_to(fd, address, form) != 0 || listen(fd.get(), backlog) != 0) return {};
   return fd;
 }
 
-Fd datagram_at(const SocketAddress& address) {
+Fd datagram_at(const SocketAddress& address, const Opened& opened) {
   const Form form = address.ip.is_v4() ? Form::kV4 : Form::kV6;
   Fd fd = datagram_socket(form);
+  if (opened) opened(fd);
   if (bind_to(fd, address, form) != 0) return {};
   return fd;
 }

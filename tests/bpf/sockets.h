@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <functional>
 #include <string>
 
 #include "base/fd.h"
@@ -27,9 +28,10 @@ Fd stream_socket(Form form, int protocol = 0);
 Fd datagram_socket(Form form);
 // Binds; -errno.
 int bind_to(const Fd& fd, const SocketAddress& address, Form form);
-// A listener. On "::" dual stack.
-Fd listen_at(const SocketAddress& address, int backlog = 128);
-Fd datagram_at(const SocketAddress& address);
+// A listener. On "::" dual stack. `opened` is called before the socket is bound.
+using Opened = std::function<void(const Fd&)>;
+Fd listen_at(const SocketAddress& address, int backlog = 128, const Opened& opened = {});
+Fd datagram_at(const SocketAddress& address, const Opened& opened = {});
 
 // Blocking connect bounded by kWaitMs; 0 or -errno (-ETIMEDOUT).
 int connect_to(const Fd& fd, const SocketAddress& address, Form form);

@@ -61,8 +61,11 @@ void write_file(const std::string& path, const std::string& text) {
   must(file.good(), "write " + path);
 }
 
-World::World() : cgroup_(std::getenv("WEFT_TEST_CGROUP")) {
+// The node's cgroup, and the pods' below it, in which this process plays; see AsNode.
+World::World() : node_cgroup_(std::getenv("WEFT_TEST_CGROUP")), cgroup_(node_cgroup_ + "/pods") {
   static int worlds = 0;
+  must(mkdir(cgroup_.c_str(), 0755) == 0 || errno == EEXIST, "make " + cgroup_);
+  write_file(cgroup_ + "/cgroup.procs", "0");
   pin_dir_ = fmt::format("/sys/fs/bpf/world{}", ++worlds);
   pod_ = new_netns();
   neighbour_ = new_netns();
@@ -84,7 +87,15 @@ World::~World() {
   datapath_.reset();
   auto off = bpf::unload(pin_dir_);
   EXPECT_TRUE(off) << off.error().text;
+  write_file(node_cgroup_ + "/cgroup.procs", "0");
+  rmdir(cgroup_.c_str());
 }
+
+AsNode::AsNode(std::string node_cgroup, std::string back)
+    : back_(std::move(back)) {
+  write_file(node_cgroup + "/cgroup.procs", "0");
+}
+AsNode::~AsNode() { write_file(back_ + "/cgroup.procs", "0"); }
 
 Fd World::bare_netns() {
   Fd netns = new_netns();
@@ -93,7 +104,10 @@ Fd World::bare_netns() {
 }
 
 bpf::Datapath World::open_datapath() {
-  auto opened = bpf::Datapath::open({.cgroup = cgroup_, .pin_dir = pin_dir_});
+  auto opened = bpf::Datapath::open({.cgroup = cgroup_,
+                                     .node_cgroup = node_cgroup_,
+                                     .node_netns_cookie = cookie_of(neighbour_),
+                                     .pin_dir = pin_dir_});
   if (!opened) fmt::print(stderr, "{}\n", opened.error().text);
   must(opened.has_value(), "open the datapath");
   return std::move(*opened);
@@ -101,14 +115,22 @@ bpf::Datapath World::open_datapath() {
 
 Ztunnel World::start_ztunnel(const Fd& netns) {
   const InNetns here(netns);
-  Ztunnel made{
-      listen_at(at("127.0.0.1", WEFT_PORT_OUTBOUND)), listen_at(at("::1", WEFT_PORT_OUTBOUND)),
-      listen_at(at("::", WEFT_PORT_INBOUND)),         datagram_at(at("127.0.0.1", WEFT_PORT_DNS)),
-      datagram_at(at("::1", WEFT_PORT_DNS)),          listen_at(at("127.0.0.1", WEFT_PORT_DNS))};
+  // As the agent does: only what is marked may take the mesh's ports.
+  const Opened mark = [this](const Fd& fd) {
+    must(datapath_->mark_owned(fd.get()).has_value(), "mark owned");
+  };
+  const auto listener = [&](const char* address, std::uint16_t port) {
+    return listen_at(at(address, port), 128, mark);
+  };
+  Ztunnel made{listener("127.0.0.1", WEFT_PORT_OUTBOUND),
+               listener("::1", WEFT_PORT_OUTBOUND),
+               listener("::", WEFT_PORT_INBOUND),
+               datagram_at(at("127.0.0.1", WEFT_PORT_DNS), mark),
+               datagram_at(at("::1", WEFT_PORT_DNS), mark),
+               listener("127.0.0.1", WEFT_PORT_DNS)};
   for (const Fd* fd :
        {&made.outbound4, &made.outbound6, &made.inbound, &made.dns4, &made.dns6, &made.dns_tcp4}) {
     must(fd->valid(), "ztunnel's listener");
-    must(datapath_->mark_owned(fd->get()).has_value(), "mark owned");
   }
   return made;
 }
@@ -119,12 +141,12 @@ void World::enrol_outbound(std::uint32_t flags) {
 }
 
 void World::enrol_inbound() {
-  ASSERT_TRUE(datapath_->attach_inbound(pod_.get()));
   for (const char* address : {kPod4, kPod6}) {
     const IpAddress ip = *IpAddress::parse(address);
     ASSERT_TRUE(datapath_->set_listener(ip, ztunnel_.inbound.get()));
     ASSERT_TRUE(datapath_->enroll_ip(ip));
   }
+  ASSERT_TRUE(datapath_->attach_inbound(pod_.get()));
 }
 
 Fd World::ztunnel_dial_socket(Form form, const SocketAddress& client) {

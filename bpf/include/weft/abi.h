@@ -16,7 +16,7 @@ extern "C" {
 #define WEFT_ASSERT_LAYOUT(cond) _Static_assert(cond, #cond)
 #endif
 
-#define WEFT_ABI_VERSION 1
+#define WEFT_ABI_VERSION 2
 
 /* In-pod ports. */
 #define WEFT_PORT_OUTBOUND 15001
@@ -99,9 +99,15 @@ struct weft_listener_key {
 
 /* Value of weft_abi (array of one): __u32 WEFT_ABI_VERSION of whoever made the pins. */
 
-/* Value of weft_node_ips (hash, key struct weft_listener_key): __u32 reserved. Sources that are
- * this node itself (kubelet probes): passed. Value of weft_dns_ips (same): the cluster's DNS
- * servers. Writer of both: agent/loader. */
+/* Value of weft_node_flows (LRU hash, key struct weft_flow_key with netns_cookie 0): a connection
+ * from the node's own network namespace to an enrolled address, from before its SYN until it
+ * closes. Who made it decides whether it is exempt: kubelet's probes are, a hostNetwork pod is not.
+ * Writers: witness (NODE), rendezvous (POD). Reader: sk_lookup. */
+#define WEFT_FLOW_OF_NODE 1u
+#define WEFT_FLOW_OF_POD 2u
+
+/* Value of weft_dns_ips (hash, key struct weft_listener_key): __u32 reserved. The cluster's DNS
+ * servers. Writer: agent/loader. */
 
 /* Index of weft_counters (PERCPU_ARRAY of __u64). Exported as weft_bpf_events_total{hook,result}.
  */
@@ -115,14 +121,15 @@ enum weft_counter {
   WEFT_CONNECT_REFUSED, /* the socket's storage could not be written */
   WEFT_DNS_CAPTURED,
   WEFT_INBOUND_STEERED,
-  WEFT_INBOUND_PASS_UNENROLLED,
   WEFT_INBOUND_PASS_HBONE,
   WEFT_INBOUND_PASS_LOCAL,
   WEFT_INBOUND_PASS_NODE,
-  WEFT_INBOUND_DROPPED, /* no listener: fail closed */
+  WEFT_INBOUND_DROPPED,         /* no listener: fail closed */
+  WEFT_INBOUND_DROPPED_UNKNOWN, /* an address that is none of the pod's known ones: fail closed */
   WEFT_FLOW_PUBLISHED,
   WEFT_FLOW_LOST, /* the rendezvous map was full or empty where it should not be */
   WEFT_ORIGINAL_DST_ANSWERED,
+  WEFT_BIND_REFUSED, /* an application wanted one of the mesh's ports */
   WEFT_COUNTER_MAX,
 };
 

@@ -79,11 +79,6 @@ WEFT_INLINE int weft_ip_is_any(const __u8 ip[16]) {
   return weft_ip_is_zero(ip) || (weft_ip_is_v4(ip) && !weft_word(ip, 3));
 }
 
-/* fe80::/10: on one link only, never a pod's address. */
-WEFT_INLINE int weft_ip_is_link_local6(const __u8 ip[16]) {
-  return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
-}
-
 /* ---- outbound: connect(), sendmsg() ---- */
 
 WEFT_INLINE int weft_is_domain_port(__u16 port_be) {
@@ -126,26 +121,38 @@ struct weft_inbound {
   const __u8* remote_ip;
   __u16 local_port; /* host order */
   __u8 enrolled;    /* local_ip is in weft_enrolled_ips */
-  __u8 from_node;   /* remote_ip is in weft_node_ips */
+  __u8 from_node;   /* a process of the node itself is connecting: weft_node_flows */
 };
 
-/* Where a SYN to this netns goes. The loop rule: ztunnel dials the application from 127/8 or ::1,
- * and a pod may call itself; both pass. ingress_ifindex cannot tell (a call to the own address
- * carries eth0's), so addresses decide. */
+/* Where a SYN to this netns goes; only asked in the netns of an enrolled pod. The loop rule: ztunnel
+ * dials the application from 127/8 or ::1, and a pod may call itself; both pass. ingress_ifindex
+ * cannot tell (a call to the own address carries eth0's), so addresses decide. An address that
+ * nobody enrolled (added inside the pod, a second interface, link-local) is no way around policy. */
 WEFT_INLINE struct weft_decision weft_decide_inbound(const struct weft_inbound* q) {
-  if (weft_ip_is_loopback(q->remote_ip) || weft_ip_equal(q->remote_ip, q->local_ip))
-    return weft_decided(WEFT_PASS,
-                        q->enrolled ? WEFT_INBOUND_PASS_LOCAL : WEFT_INBOUND_PASS_UNENROLLED);
-  /* Nobody enrols a link-local address, but a neighbour could reach the application on it around
-   * every policy. */
-  if (weft_ip_is_link_local6(q->local_ip)) return weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED);
-  if (!q->enrolled) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED);
+  if (weft_ip_is_loopback(q->remote_ip) || weft_ip_is_loopback(q->local_ip) ||
+      weft_ip_equal(q->remote_ip, q->local_ip))
+    return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_LOCAL);
+  if (!q->enrolled) return weft_decided(WEFT_DROP, WEFT_INBOUND_DROPPED_UNKNOWN);
   if (q->local_port == WEFT_PORT_HBONE) return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_HBONE);
   /* Who reaches a waypoint's port is believed whoever he says he is: not even the node goes there
    * around ztunnel. */
   if (q->from_node && q->local_port != WEFT_PORT_WAYPOINT)
     return weft_decided(WEFT_PASS, WEFT_INBOUND_PASS_NODE);
   return weft_decided(WEFT_STEER, WEFT_INBOUND_STEERED);
+}
+
+/* ---- bind() ---- */
+
+WEFT_INLINE int weft_is_mesh_port(__u16 port) {
+  return port == WEFT_PORT_OUTBOUND || port == WEFT_PORT_INBOUND || port == WEFT_PORT_HBONE ||
+         port == WEFT_PORT_DNS;
+}
+
+/* In an enrolled pod the mesh's ports are ztunnel's alone: an application of the same user that
+ * joined its SO_REUSEPORT group would be given its connections. `port` in host order. */
+WEFT_INLINE int weft_may_bind(const struct weft_pod* pod, __u16 port, __u32 socket_flags) {
+  if (!pod || !(pod->flags & (WEFT_POD_CAPTURE_OUT | WEFT_POD_CAPTURE_DNS))) return 1;
+  return !weft_is_mesh_port(port) || (socket_flags & WEFT_SOCKET_OWNED) != 0;
 }
 
 /* ---- truth: what getpeername(), getsockname() and accept() show ---- */

@@ -58,9 +58,11 @@ void inbound(const Input& in) {
   if (d.act == WEFT_STEER) {
     require(q.enrolled && !weft_ip_is_loopback(in.remote) &&
             !weft_ip_equal(in.local, in.remote));  // or ztunnel's dial would loop
-  } else if (d.act == WEFT_PASS && q.enrolled) {
-    require(in.port == WEFT_PORT_HBONE || (q.from_node && in.port != WEFT_PORT_WAYPOINT) || weft_ip_is_loopback(in.remote) ||
-            weft_ip_equal(in.local, in.remote));
+  } else if (d.act == WEFT_PASS) {
+    const bool own = weft_ip_is_loopback(in.remote) || weft_ip_is_loopback(in.local) ||
+                     weft_ip_equal(in.local, in.remote);
+    const bool probe = q.from_node && in.port != WEFT_PORT_WAYPOINT;
+    require(own || (q.enrolled && (in.port == WEFT_PORT_HBONE || probe)));
   }
 }
 

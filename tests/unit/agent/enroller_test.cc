@@ -14,8 +14,8 @@ using testing::HasSubstr;
 using testing_world::World;
 using Log = std::vector<std::string>;
 
-const Log kWayIn = {"add", "attach_inbound", "set_listener", "enroll_ip", "set_pod"};
-const Log kWayOut = {"remove_pod", "withdraw_ip", "remove_listener", "detach_inbound", "del"};
+const Log kWayIn = {"add", "set_listener", "enroll_ip", "attach_inbound", "set_pod"};
+const Log kWayOut = {"remove_pod", "detach_inbound", "withdraw_ip", "remove_listener", "del"};
 
 // A world with one captured pod.
 struct Captured : World {
@@ -289,7 +289,7 @@ TEST(Enroller, AsksALivingZtunnelToKeepWhatItHasAfterARestartOfTheAgent) {
   world.link.knowing = {1};
   world.hello(1);
   world.link.answer_all();
-  EXPECT_EQ(world.kernel.log, (Log{"keep", "attach_inbound", "enroll_ip", "set_pod", "sent"}));
+  EXPECT_EQ(world.kernel.log, (Log{"keep", "enroll_ip", "attach_inbound", "set_pod", "sent"}));
   EXPECT_EQ(world.listeners_opened, 0);
   EXPECT_EQ(world.state("u1"), State::kCaptured);
   EXPECT_TRUE(world.enroller.settled());
@@ -300,7 +300,7 @@ TEST(Enroller, GivesListenersToAZtunnelThatDoesNotKnowThePodBeforeTheSnapshotEnd
   Adopted world;
   world.hello(1);
   world.link.answer_all();
-  EXPECT_EQ(world.kernel.log, (Log{"keep", "add", "attach_inbound", "set_listener", "enroll_ip", "set_pod", "sent"}));
+  EXPECT_EQ(world.kernel.log, (Log{"keep", "add", "set_listener", "enroll_ip", "attach_inbound", "set_pod", "sent"}));
   EXPECT_TRUE(world.enroller.settled());
   EXPECT_EQ(world.enroller.counts().refused_total, 0u) << "that was a question, no offer";
 }

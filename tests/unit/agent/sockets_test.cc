@@ -74,17 +74,17 @@ void story() {
   pid_t child = -1;
   Fd client;
   {
-    auto first = open_listeners(here.get(), 2, true);
+    auto first = open_listeners(here.get(), 2, true, {});
     ASSERT_TRUE(first) << describe(first.error());
     client = dial_outbound();
     child = ztunnel(*first, leave_read, leave_write);
   }
-  EXPECT_TRUE(open_listeners(here.get(), 2, true)) << "while it lives with its connections";
+  EXPECT_TRUE(open_listeners(here.get(), 2, true, {})) << "while it lives with its connections";
   leave_write.reset();
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(status, 0);
-  auto again = open_listeners(here.get(), 2, true);
+  auto again = open_listeners(here.get(), 2, true, {});
   EXPECT_TRUE(again) << "after it died and its client did not: " << describe(again.error());
 }
 

@@ -155,8 +155,15 @@ INSTANTIATE_TEST_SUITE_P(
                                 WEFT_STEER, WEFT_INBOUND_STEERED},
                     InboundCase{"15008 passes", "10.244.1.5", "10.244.2.9", 15008, true, false,
                                 WEFT_PASS, WEFT_INBOUND_PASS_HBONE},
-                    InboundCase{"not enrolled passes", "10.244.1.6", "10.244.2.9", 80, false, false,
-                                WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED},
+                    InboundCase{"an address that nobody enrolled is refused", "10.244.1.6",
+                                "10.244.2.9", 80, false, false, WEFT_DROP,
+                                WEFT_INBOUND_DROPPED_UNKNOWN},
+                    InboundCase{"15008 on it, too", "10.244.1.6", "10.244.2.9", 15008, false, false,
+                                WEFT_DROP, WEFT_INBOUND_DROPPED_UNKNOWN},
+                    InboundCase{"the pod to its loopback passes", "127.0.0.1", "10.244.1.5", 80,
+                                false, false, WEFT_PASS, WEFT_INBOUND_PASS_LOCAL},
+                    InboundCase{"the pod to its own further address passes", "10.9.0.1", "10.9.0.1",
+                                80, false, false, WEFT_PASS, WEFT_INBOUND_PASS_LOCAL},
                     InboundCase{"127/8 passes", "10.244.1.5", "127.8.8.8", 80, true, false,
                                 WEFT_PASS, WEFT_INBOUND_PASS_LOCAL},
                     InboundCase{"::1 passes", "fd00:244:1::5", "::1", 80, true, false, WEFT_PASS,
@@ -172,11 +179,24 @@ INSTANTIATE_TEST_SUITE_P(
                                 WEFT_PORT_WAYPOINT, false, false, WEFT_PASS,
                                 WEFT_INBOUND_PASS_LOCAL},
                     InboundCase{"the node's mark does not enrol", "10.244.1.6", "172.31.0.1", 80,
-                                false, true, WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED},
+                                false, true, WEFT_DROP, WEFT_INBOUND_DROPPED_UNKNOWN},
                     InboundCase{"a neighbour by link-local address is reset", "fe80::1", "fe80::2",
-                                80, false, false, WEFT_DROP, WEFT_INBOUND_DROPPED},
+                                80, false, false, WEFT_DROP, WEFT_INBOUND_DROPPED_UNKNOWN},
                     InboundCase{"a pod may call its own link-local address", "fe80::1", "fe80::1",
-                                80, false, false, WEFT_PASS, WEFT_INBOUND_PASS_UNENROLLED}));
+                                80, false, false, WEFT_PASS, WEFT_INBOUND_PASS_LOCAL}));
+
+TEST(DecideBind, TheMeshsPortsAreForTheAgentAloneInAnEnrolledPod) {
+  const weft_pod enrolled = pod_with(kBoth);
+  const weft_pod released = pod_with(0);
+  for (const std::uint16_t port : {15001, 15006, 15008, 15053}) {
+    EXPECT_FALSE(weft_may_bind(&enrolled, port, 0)) << port;
+    EXPECT_TRUE(weft_may_bind(&enrolled, port, WEFT_SOCKET_OWNED)) << port;
+    EXPECT_TRUE(weft_may_bind(&released, port, 0)) << port;
+    EXPECT_TRUE(weft_may_bind(nullptr, port, 0)) << port;
+  }
+  for (const std::uint16_t port : {0, 80, 15000, 15002, 65535})
+    EXPECT_TRUE(weft_may_bind(&enrolled, port, 0)) << port;
+}
 
 TEST(DecideTruth, LoopbackIsShownAsThePodsAddressOfTheSameFamily) {
   const weft_pod pod = pod_with(kBoth);

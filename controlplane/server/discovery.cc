@@ -48,6 +48,11 @@ void to_wire(const xds::Response& response, discovery::DeltaDiscoveryResponse& o
 
 }  // namespace
 
+// A node has one, two while its ztunnel is replaced; a client that lost its connection may leave one
+// behind for a while.
+constexpr std::size_t kStreamsOfCallerMax = 8;
+constexpr std::size_t kStreamsOfPlanMax = 256;  // the replicas of a waypoint or gateway
+
 class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest,
                                                     discovery::DeltaDiscoveryResponse> {
  public:
@@ -58,15 +63,21 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
         since_(WallClock::now()),
         session_(hub.services.cache, hub.types) {}
 
-  // Registers itself and lives until OnDone. `envoy`: the plan id of an Envoy, or "".
+  // Registers itself and lives until OnDone. `envoy`: the plan id of an Envoy, or "". Null: the
+  // caller has as many streams as one may.
   static Stream* open(Hub& hub, std::string peer, ca::Caller caller, const std::string& envoy) {
     auto stream = std::make_shared<Stream>(hub, std::move(peer), std::move(caller));
-    stream->self_ = stream;
     stream->envoy_ = envoy;
     {
       std::lock_guard lock(hub.mutex);
+      const std::string who = stream->who();
+      std::size_t open = 0;
+      for (const auto& [other, weak] : hub.streams) open += other->who() == who ? 1 : 0;
+      const std::size_t most = envoy.empty() ? kStreamsOfCallerMax : kStreamsOfPlanMax;
+      if (!who.empty() && open >= most) return nullptr;
       hub.streams[stream.get()] = stream;
     }
+    stream->self_ = stream;
     if (!envoy.empty()) {
       auto member = hub.services.fleet->join(envoy, [weak = std::weak_ptr(stream)] {
         if (const auto alive = weak.lock()) alive->pump();
@@ -77,6 +88,13 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     spdlog::info("discovery stream opened peer={} node={}", stream->peer_, stream->name());
     stream->StartRead(&stream->request_);
     return stream.get();
+  }
+
+  // The one caller behind a stream; "" for one that speaks for many nodes.
+  std::string who() const {
+    if (!envoy_.empty()) return "envoy " + envoy_;
+    if (caller_.any_node) return "";
+    return caller_.identity ? caller_.identity->str() : caller_.node;
   }
 
   void pump() {
@@ -105,12 +123,16 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     if (request.error) {
       hub_.services.counters.nacks.fetch_add(1, std::memory_order_relaxed);
       spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_,
-                   name(), request.type, *request.error);
+                   name(), request.type, request.error->substr(0, xds::Session::kErrorBytesMax));
     }
     if (member_ && !request.node_id.empty() && request.node_id != envoy_)
       return end({grpc::StatusCode::PERMISSION_DENIED, "the token is not for " + request.node_id});
-    if (!(member_ ? member_->receive(request) : session_.receive(request)))
-      return end({grpc::StatusCode::INVALID_ARGUMENT, "unknown type " + request.type});
+    if (!(member_ ? member_->receive(request) : session_.receive(request))) {
+      return session_.asks_too_much()
+                 ? end({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many or too long names"})
+                 : end({grpc::StatusCode::INVALID_ARGUMENT,
+                        "unknown type " + request.type.substr(0, xds::Session::kNameBytesMax)});
+    }
     request_.Clear();
     StartRead(&request_);
     pump_locked();
@@ -200,6 +222,12 @@ class Refusal final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryRe
   void OnDone() override { delete this; }
 };
 
+grpc::ServerBidiReactor<discovery::DeltaDiscoveryRequest, discovery::DeltaDiscoveryResponse>*
+or_refuse(Stream* stream) {
+  if (stream != nullptr) return stream;
+  return new Refusal({grpc::StatusCode::RESOURCE_EXHAUSTED, "this caller has too many streams"});
+}
+
 class Discovery final : public discovery::AggregatedDiscoveryService::CallbackService {
  public:
   explicit Discovery(Hub& hub) : hub_(hub) {}
@@ -209,11 +237,12 @@ class Discovery final : public discovery::AggregatedDiscoveryService::CallbackSe
     if (const auto envoy = envoy_of(context->client_metadata(), hub_.services)) {
       if (hub_.services.fleet == nullptr)
         return new Refusal({grpc::StatusCode::UNIMPLEMENTED, "no Envoys are served here"});
-      return Stream::open(hub_, context->peer(), {}, *envoy);
+      return or_refuse(Stream::open(hub_, context->peer(), {}, *envoy));
     }
     auto caller = authenticate(*context, hub_.services);
     if (const auto* refused = std::get_if<grpc::Status>(&caller)) return new Refusal(*refused);
-    return Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)), "");
+    return or_refuse(
+        Stream::open(hub_, context->peer(), std::move(std::get<ca::Caller>(caller)), ""));
   }
 
  private:

@@ -22,6 +22,15 @@ std::size_t weight(const Resource& resource) {
   return resource.body.size() + resource.name.size() + 64;
 }
 
+bool beyond_maxima(const Request& request) {
+  const auto is_long = [](const std::string& name) { return name.size() > Session::kNameBytesMax; };
+  return request.initial_versions.size() > Session::kVersionsMax ||
+         std::any_of(request.subscribe.begin(), request.subscribe.end(), is_long) ||
+         std::any_of(request.initial_versions.begin(), request.initial_versions.end(),
+                     [&](const auto& item) { return is_long(item.first) || is_long(item.second); }) ||
+         is_long(request.node_id) || is_long(request.node_name);
+}
+
 }  // namespace
 
 Session::Session(const Cache& cache, std::vector<std::string> types, std::size_t response_bytes_max)
@@ -29,12 +38,16 @@ Session::Session(const Cache& cache, std::vector<std::string> types, std::size_t
 
 bool Session::receive(const Request& request) {
   if (std::find(order_.begin(), order_.end(), request.type) == order_.end()) return false;
+  if (too_much_ || beyond_maxima(request)) return too_much_ = true, false;
   if (!request.node_id.empty()) node_id_ = request.node_id;
   if (!request.node_name.empty()) node_name_ = request.node_name;
   Subscription& subscription = subscriptions_[request.type];
   if (!request.nonce.empty()) answered(subscription, request);
   subscribe(subscription, request);
-  return true;
+  // What it holds already, or came with, is bounded by what there is and by kVersionsMax.
+  const auto held = subscription.sent_names.size() + subscription.initial.size();
+  too_much_ = subscription.names.size() > kNamesMax + held;
+  return !too_much_;
 }
 
 void Session::answered(Subscription& subscription, const Request& request) {
@@ -44,7 +57,7 @@ void Session::answered(Subscription& subscription, const Request& request) {
   if (found == subscription.in_flight.end()) return;  // of an earlier stream
   if (request.error) {
     ++subscription.nacks;
-    subscription.last_error = *request.error;
+    subscription.last_error = request.error->substr(0, kErrorBytesMax);
   } else {
     subscription.acked = std::max(subscription.acked, found->second);
     subscription.last_error.clear();

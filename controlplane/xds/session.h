@@ -45,19 +45,26 @@ struct TypeStatus {
 class Session {
  public:
   static constexpr std::size_t kInFlightMax = 1'000;
+  // What a client can make us remember.
+  static constexpr std::size_t kNamesMax = 65'536;      // asked for by name, of one type
+  static constexpr std::size_t kVersionsMax = 262'144;  // that it came with, of one type
+  static constexpr std::size_t kNameBytesMax = 1'024;
+  static constexpr std::size_t kErrorBytesMax = 2'048;  // of a NACK's words; more is cut off
 
   // Types are served in this order; the first one's removes go last.
   Session(const Cache& cache, std::vector<std::string> types,
           std::size_t response_bytes_max = 100 << 20);
 
-  // False: a request that cannot be served (an unknown type); the stream must end with
-  // INVALID_ARGUMENT.
+  // False: a request that cannot be served, an unknown type or one beyond the maxima above (then
+  // asks_too_much()); the stream must end with INVALID_ARGUMENT or RESOURCE_EXHAUSTED.
   bool receive(const Request& request);
   // What to write now, or nothing. Call again after each write and whenever the cache changed.
   std::optional<Response> next();
   // The client lags behind what the cache remembers: the stream must end, so that it comes back
   // with its versions.
   bool must_reconnect() const { return lost_; }
+
+  bool asks_too_much() const { return too_much_; }
 
   const std::string& node_id() const { return node_id_; }
   const std::string& node_name() const { return node_name_; }
@@ -100,6 +107,7 @@ class Session {
   std::string node_id_, node_name_;
   std::uint64_t nonce_ = 0;
   bool lost_ = false;
+  bool too_much_ = false;
 };
 
 }  // namespace weft::controlplane::xds

@@ -265,6 +265,41 @@ TEST_F(Grpc, UnknownTypeEndsTheStream) {
   EXPECT_EQ(client.end().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(Grpc, ACallerCannotMakeUsRememberWithoutEnd) {
+  const std::string long_name(xds::Session::kNameBytesMax + 1, 'x');
+  for (const Client::Ask& ask : {Client::Ask{.subscribe = {long_name}}, Client::Ask{.versions = {{"a", long_name}}}}) {
+    Client client(plaintext(), "one");
+    client.ask(ztunnel::kAddressType, ask);
+    EXPECT_EQ(client.end().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
+  Client client(plaintext(), "one");
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < xds::Session::kNamesMax / 2 + 1; ++i) names.push_back("nobody/" + std::to_string(i));
+  client.ask(ztunnel::kAddressType, {.subscribe = names});
+  for (auto& name : names) name += "!";
+  client.ask(ztunnel::kAddressType, {.subscribe = names});
+  EXPECT_EQ(client.end().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(Grpc, ANodeHasAFewStreamsAndAnotherNodeItsOwn) {
+  const auto channel = plaintext();
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 8; ++i) {
+    clients.push_back(std::make_unique<Client>(channel, "one"));
+    clients.back()->ask(ztunnel::kAddressType);
+    clients.back()->next();
+  }
+  EXPECT_EQ(Client(channel, "one").end().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  Client other(channel, "two");
+  other.ask(ztunnel::kAddressType);
+  other.next();
+  clients.clear();
+  for (int tries = 0; server_->connected() > 1 && tries < 500; ++tries) std::this_thread::sleep_for(10ms);
+  Client again(channel, "one");
+  again.ask(ztunnel::kAddressType);
+  again.next();
+}
+
 TEST_F(Grpc, StoppingEndsStreams) {
   Client client(plaintext(), "one");
   client.ask(ztunnel::kAddressType);
@@ -350,8 +385,8 @@ TEST_F(Certify, ChainEndsWithTheRoots) {
 }
 
 TEST_F(Certify, AStrangersMessageIsNotRead) {
-  // 65 MiB: read, it would be refused as too long.
-  const std::string csr(65 << 20, 'x');
+  // 17 MiB: read, it would be refused as too long.
+  const std::string csr(17 << 20, 'x');
   EXPECT_EQ(create(tls(), "", web_, csr).error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(create(tls(), "one", web_, csr).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }

@@ -172,8 +172,11 @@ class Collector final : public prometheus::Collectable {
           MetricType::Counter);
     gauge("weft_tunnels_failed_total", "HBONE dials that failed.", &MetricsShard::tunnels_failed,
           MetricType::Counter);
-    gauge("weft_accept_pauses_total", "Times accepting paused because the loop was full.",
+    gauge("weft_accept_pauses_total", "Times accepting paused because the loop or the pod was full.",
           &MetricsShard::accept_pauses, MetricType::Counter);
+    gauge("weft_access_log_suppressed_total",
+          "Lines about failed connections that were not written because their pod wrote too many.",
+          &MetricsShard::lines_suppressed, MetricType::Counter);
     gauge("weft_policy_cuts_total", "Live connections reset because policy changed.",
           &MetricsShard::policy_cuts, MetricType::Counter);
     gauge("weft_metrics_overflowed_total", "Look-ups of label combinations beyond the maximum.",

@@ -40,6 +40,7 @@ struct ProxyConfig {
 
   // Maxima. Beyond each: stop accepting, or refuse the newest.
   std::size_t connections_max = 32768;   // per loop
+  std::size_t pod_connections_max = 16384;  // per pod and loop: one pod leaves room for the others
   std::size_t handshakes_max = 256;      // unproven HBONE peers, per source address, pod and loop
   std::uint32_t pool_streams_max = 100;  // per tunnel; the peer's SETTINGS may say less
   std::size_t pool_waiters_max = 4096;   // connections waiting for one key's dial

@@ -35,7 +35,7 @@ io::Spawned InboundHbone::handle(io::Scope& scope, io::Socket socket) {
         record_broken(*peer, Outcome::kH2Handshake, incoming.error(), tunnel->end_reason());
       break;
     }
-    if (pod_.loop_context.connections >= pod_.config().connections_max) {
+    if (pod_.is_full()) {
       pod_.loop_context.metrics.accept_pauses.add(1);
       incoming->refuse(hbone::kStatusServiceUnavailable);
       continue;
@@ -49,7 +49,7 @@ void InboundHbone::record_broken(const Peer& peer, Outcome outcome, const Error&
                                  std::string_view detail) {
   const auto now = pod_.loop().now();
   ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
-                          Direction::kInbound, now);
+                          Direction::kInbound, now, &pod_.failures);
   record.source = peer.client;
   record.destination = peer.local;
   record.destination_workload = pod_.self(*pod_.snapshot());
@@ -99,7 +99,7 @@ io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incomi
   auto& loop = pod_.loop();
   Live live(pod_);
   ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
-                          Direction::kInbound, loop.now());
+                          Direction::kInbound, loop.now(), &pod_.failures);
   io::Socket app;
   hbone::Stream stream;
   {

@@ -11,7 +11,7 @@ io::Spawned InboundPlain::handle(io::Scope&, io::Socket client) {
   auto& loop = pod_.loop();
   Live live(pod_);
   ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
-                          Direction::kInbound, loop.now());
+                          Direction::kInbound, loop.now(), &pod_.failures);
   auto app = co_await admit(client.get(), live, record);
   if (!app) {
     client.reset();

@@ -57,7 +57,7 @@ io::Spawned Outbound::handle(io::Scope&, io::Socket app) {
   auto& loop = pod_.loop();
   Live live(pod_);
   ConnectionRecord record(pod_.loop_context.metrics, pod_.loop_context.access_log,
-                          Direction::kOutbound, loop.now());
+                          Direction::kOutbound, loop.now(), &pod_.failures);
   Upstream upstream;
   {
     Refusal why;

@@ -58,7 +58,9 @@ PodContext::PodContext(LoopContext& loop_context, pods::Pod pod)
 }
 
 mesh::WorkloadPtr PodContext::self(const mesh::Snapshot& snapshot) const {
-  return snapshot.local_workload(pod.name, pod.ns, pod.service_account, config().node);
+  auto found = snapshot.local_workload(pod.name, pod.ns, pod.service_account, config().node);
+  if (found) last_self_ = found;
+  return found;
 }
 
 io::Task<Result<mesh::WorkloadPtr>> PodContext::wait_for_self() {
@@ -78,10 +80,10 @@ bool PodContext::owns(const mesh::Workload* self, const IpAddress& ip) const {
 
 void PodContext::judge_again() {
   const auto now = snapshot();
-  const auto me = self(*now);
+  if (!self(*now) && !last_self_) return;  // nobody was let in yet
   for (Live* live = first_; live != nullptr; live = live->next_) {
-    if (!live->judged || live->denied || !me) continue;
-    auto verdict = live->judge(*now, *me);
+    if (!live->judged || live->denied) continue;
+    auto verdict = live->judge(*now, *last_self_);
     if (verdict.allowed) continue;
     live->denied = true;
     live->verdict = std::make_unique<mesh::Verdict>(std::move(verdict));
@@ -121,7 +123,7 @@ io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> s
                           Server& server) {
   auto& loop = pod.loop();
   while (!shared->closed) {
-    if (pod.loop_context.connections >= pod.config().connections_max) {
+    if (pod.is_full()) {
       pod.loop_context.metrics.accept_pauses.add(1);
       co_await io::sleep_for(loop, kFullPause);
       continue;

@@ -16,6 +16,7 @@
 #include "ztunnel/io/scope.h"
 #include "ztunnel/io/socket.h"
 #include "ztunnel/io/task.h"
+#include "ztunnel/proxy/line_budget.h"
 #include "ztunnel/proxy/live_counts.h"
 #include "ztunnel/proxy/loop_proxy.h"
 #include "ztunnel/proxy/record.h"
@@ -71,6 +72,7 @@ struct PodContext {
   bool stopping = false;
   std::size_t live_count = 0;
   LiveCounts::Count shared_count;  // the same over all loops; may be null
+  LineBudget failures;  // access-log lines
 
   io::Loop& loop() const { return loop_context.loop; }
   const ProxyConfig& config() const { return loop_context.config; }
@@ -79,18 +81,25 @@ struct PodContext {
   mesh::WorkloadPtr self(const mesh::Snapshot& snapshot) const;
   // The same, waiting for a snapshot that has it. Errors: kTimedOut.
   io::Task<Result<mesh::WorkloadPtr>> wait_for_self();
+  // No further connection now: the loop or this pod has all it may.
+  bool is_full() const {
+    return loop_context.connections >= config().connections_max ||
+           live_count >= config().pod_connections_max;
+  }
   // `ip` is one of the pod's.
   bool owns(const mesh::Workload* self, const IpAddress& ip) const;
 
   const mesh::Random& random() const { return random_; }
   std::uint64_t chance() { return engine_(); }
 
-  // Resets every live connection that the new snapshot denies.
+  // Resets every live connection that the new snapshot denies. Where the pod's own workload is
+  // missing from it, the one last known is judged: a gap in what the control plane says is no leave.
   void judge_again();
   void cut_all();
 
  private:
   friend class Live;
+  mutable mesh::WorkloadPtr last_self_;  // what self() found last
   Live* first_ = nullptr;
   std::mt19937_64 engine_;
   mesh::Random random_;

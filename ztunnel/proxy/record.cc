@@ -175,6 +175,9 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   if (opened) ended.closed.add(1);
   if (outcome != Outcome::kOk) ended.failed.add(1);
 
+  std::uint64_t missing = 0;
+  if (outcome != Outcome::kOk && failures_ != nullptr && !failures_->take(now, missing))
+    return metrics_.lines_suppressed.add(1);
   Line line;
   const std::string_view message =
       opened || outcome == Outcome::kOk ? "connection complete" : "connection failed";
@@ -199,6 +202,7 @@ void ConnectionRecord::finish(Clock::time_point now, Outcome outcome, std::strin
   if (outcome != Outcome::kOk) add(line, "flags", response_flags(outcome));
   add(line, "error", reason);
   add(line, "hint", hint);
+  if (missing != 0) fmt::format_to(std::back_inserter(line), " lines_suppressed={}", missing);
   log_.write(outcome != Outcome::kOk, std::string_view(line.data(), line.size()));
 }
 

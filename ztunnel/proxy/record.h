@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "mesh/policy.h"
 #include "mesh/snapshot.h"
+#include "ztunnel/proxy/line_budget.h"
 #include "ztunnel/proxy/metrics.h"
 
 namespace weft::proxy {
@@ -46,9 +47,14 @@ class AccessLog {
 
 class ConnectionRecord {
  public:
+  // `failures`: the pod's; null writes every line.
   ConnectionRecord(MetricsShard& metrics, AccessLog& log, Direction direction,
-                   Clock::time_point opened)
-      : metrics_(metrics), log_(log), opened_(opened), direction_(direction) {}
+                   Clock::time_point opened, LineBudget* failures = nullptr)
+      : metrics_(metrics),
+        log_(log),
+        failures_(failures),
+        opened_(opened),
+        direction_(direction) {}
   ConnectionRecord(const ConnectionRecord&) = delete;
   ConnectionRecord& operator=(const ConnectionRecord&) = delete;
   // REQUIRES: finish() was called.
@@ -85,6 +91,7 @@ class ConnectionRecord {
 
   MetricsShard& metrics_;
   AccessLog& log_;
+  LineBudget* failures_;
   TrafficSeries* series_ = nullptr;  // set by established()
   Clock::time_point opened_;
   Direction direction_;

@@ -100,6 +100,51 @@ TEST(PolicySim, ALiveConnectionIsCutWhenPolicyTurnsAgainstIt) {
   }
 }
 
+io::Task<void> cut_without_own_workload(SimMesh& mesh) {
+  Echo echo(mesh);
+  bool broken = false;
+  std::size_t echoed = 0;
+  io::Scope scope;
+  talk_forever(scope, mesh, broken, echoed);
+  co_await io::sleep_for(mesh.loop, 100ms);
+  mesh.forget_server();
+  co_await io::sleep_for(mesh.loop, 100ms);
+  EXPECT_FALSE(broken) << "what was allowed goes on while its workload is missing";
+  mesh.deny(kClient);
+  co_await io::sleep_for(mesh.loop, 1s);
+  EXPECT_TRUE(broken) << "and a denial reaches it all the same";
+  EXPECT_EQ(mesh.b.shard().policy_cuts.get(), 1u);
+  co_await mesh.stop();
+  co_await scope.join();
+  co_await echo.stop();
+}
+
+TEST(PolicySim, ALiveConnectionIsJudgedAlsoWhileItsOwnWorkloadIsMissing) {
+  SimMesh mesh({.seed = 14});
+  io::run_until_done(mesh.loop, cut_without_own_workload(mesh));
+}
+
+io::Task<void> flood(SimMesh& mesh, int connections) {
+  Echo echo(mesh);
+  mesh.deny(kClient);
+  for (int i = 0; i < connections; ++i) co_await talk(mesh, 10);
+  co_await io::sleep_for(mesh.loop, 100ms);
+  co_await mesh.stop();
+  co_await echo.stop();
+}
+
+TEST(PolicySim, RefusalsWithoutEndDoNotFillTheLogAndAreCounted) {
+  SimMesh mesh({.seed = 15});
+  const int connections = static_cast<int>(LineBudget::kAtOnce) + 300;
+  io::run_until_done(mesh.loop, flood(mesh, connections));
+  const auto written = mesh.b.log.bad.size();
+  const auto suppressed = mesh.b.shard().lines_suppressed.get();
+  EXPECT_EQ(mesh.b.sum(&TrafficSeries::failed, "DENY"), static_cast<std::uint64_t>(connections));
+  EXPECT_GE(written, LineBudget::kAtOnce);
+  EXPECT_LT(written, static_cast<std::size_t>(connections));
+  EXPECT_EQ(written + suppressed, static_cast<std::size_t>(connections));
+}
+
 // Plaintext at the server's door: node a takes no part.
 io::Task<Talk> talk_plain(SimMesh& mesh, std::size_t count) {
   mesh.b.sockets.here = mesh.app_address;

@@ -158,6 +158,11 @@ struct SimMesh {
     a.snapshot.set(built);
     b.snapshot.set(built);
   }
+  // The server's own workload vanishes from what node b knows.
+  void forget_server() {
+    std::erase_if(world.world.workloads, [](const auto& each) { return each.second->name == "server"; });
+    publish();
+  }
   // DENY of that principal for the server.
   void deny(const std::string& principal) {
     mesh::Match match;

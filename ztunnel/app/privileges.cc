@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -24,25 +25,25 @@ namespace {
 constexpr const char* kAllowed[] = {
     // I/O on descriptors
     "read", "write", "readv", "writev", "pread64", "pwrite64", "lseek", "close", "close_range", "dup", "dup2", "dup3", "fcntl",
-    "pipe2", "splice", "tee", "eventfd2", "signalfd4", "timerfd_create", "timerfd_settime", "timerfd_gettime", "poll", "ppoll",
+    "pipe2", "splice", "eventfd2", "signalfd4", "timerfd_create", "timerfd_settime", "timerfd_gettime", "poll", "ppoll",
     "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "io_uring_setup",
     "io_uring_enter", "io_uring_register",
     // sockets
     "connect", "accept", "accept4", "bind", "listen", "getsockname", "getpeername", "getsockopt", "setsockopt", "shutdown",
-    "socketpair", "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
+    "sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
     // files: token, roots, state directory, /proc, /etc/hosts
     "open", "openat", "stat", "lstat", "fstat", "newfstatat", "statx", "statfs", "access", "faccessat", "faccessat2", "readlink",
     "readlinkat", "getcwd", "getdents64", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "ftruncate",
     "fsync", "fdatasync", "fadvise64",
     // memory
-    "munmap", "mremap", "madvise", "brk", "membarrier", "mlock", "munlock", "mincore",
+    "munmap", "mremap", "madvise", "brk", "membarrier",
     // threads, time, signals, oneself
     "futex", "set_robust_list", "get_robust_list", "rseq", "set_tid_address", "exit", "exit_group", "sched_yield",
     "sched_getaffinity", "sched_setaffinity", "sched_getparam", "sched_getscheduler", "sched_get_priority_max",
     "sched_get_priority_min", "getcpu", "gettid", "getpid", "getppid", "tgkill", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
     "rt_sigtimedwait", "rt_sigpending", "sigaltstack", "restart_syscall", "nanosleep", "clock_nanosleep", "clock_gettime",
     "clock_getres", "gettimeofday", "time", "getrandom", "uname", "sysinfo", "getrusage", "getrlimit", "getuid", "geteuid",
-    "getgid", "getegid", "getresuid", "getresgid", "getgroups", "capget", "arch_prctl", "times"};
+    "getgid", "getegid", "arch_prctl"};
 
 // Never by accident.
 constexpr const char* kDeadly[] = {"execve",   "execveat",     "ptrace",        "process_vm_readv", "process_vm_writev", "bpf",
@@ -82,9 +83,15 @@ void add_conditional(Rules& rules) {
     rules.add(SCMP_ACT_ALLOW, name, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     rules.add(SCMP_ACT_ALLOW, name, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_WRITE, 0));
   }
-  for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK}) {
-    rules.add(SCMP_ACT_ALLOW, "socket", SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family)));
+  constexpr scmp_datum_t kTypeMask = 0xf;  // without SOCK_NONBLOCK and SOCK_CLOEXEC
+  for (const scmp_datum_t family : {AF_INET, AF_INET6}) {
+    for (const scmp_datum_t type : {SOCK_STREAM, SOCK_DGRAM}) {
+      rules.add(SCMP_ACT_ALLOW, "socket", SCMP_A0(SCMP_CMP_EQ, family), SCMP_A1(SCMP_CMP_MASKED_EQ, kTypeMask, type));
+    }
   }
+  rules.add(SCMP_ACT_ALLOW, "socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+  rules.add(SCMP_ACT_ALLOW, "socket", SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE));  // getaddrinfo
+  rules.add(SCMP_ACT_ALLOW, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
   for (const unsigned long request : {FIONREAD, FIONBIO, TCGETS, static_cast<int>(TIOCGWINSZ)}) {
     rules.add(SCMP_ACT_ALLOW, "ioctl", SCMP_A1(SCMP_CMP_EQ, request));
   }

@@ -79,7 +79,7 @@ Parsed<pid_t> start_daemon(const Layout& layout, const UpArguments& arguments, F
     if (auto made = sandbox::make_directories(dir); !made) return problem(made.error().text);
   }
   const Fd log(open((layout.logs() + "/sandbox.log").c_str(),
-                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+                    O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   sandbox::Spawn what;
   what.program = "/proc/self/exe";
   what.argv = {"weft-sandbox",

@@ -165,7 +165,8 @@ Json merge(const Json* old, const Json& given, const Json* before) {
     metadata = given["metadata"];
     for (const char* field : {"resourceVersion", "managedFields", "selfLink"})
       metadata.erase(field);
-    if (str(metadata, {"uid"}).empty()) metadata["uid"] = new_uid();
+    // Directories are named by it: one that could leave them is replaced, as an API server does with any.
+    if (!is_dns_name(str(metadata, {"uid"}), 63, false)) metadata["uid"] = new_uid();
     metadata["creationTimestamp"] = now_rfc3339();
     metadata["generation"] = 1;
     return object;

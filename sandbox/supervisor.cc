@@ -50,7 +50,7 @@ Parsed<void> Supervisor::start(Component component) {
 
 void Supervisor::launch(const std::shared_ptr<Running>& running) {
   auto& c = running->component;
-  const Fd log(open(c.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  const Fd log(open(c.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   c.command.out = log.get();
   const auto pid = spawn(c.command);
   c.command.out = -1;

@@ -25,6 +25,16 @@ TEST(Admission, APodGetsTheDefaultsOfKubernetes) {
   EXPECT_EQ(uid_of(pod).size(), 36u);
 }
 
+TEST(Admission, AUidThatIsAPathIsReplaced) {
+  for (const char* uid : {"../objects", "a/b", "..", "x y"}) {
+    World world;
+    Json pod = Json::parse(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","command":["x"]}]}})");
+    pod["metadata"]["uid"] = uid;
+    world.apply(pod.dump());
+    EXPECT_EQ(uid_of(world.get("Pod", "p")).size(), 36u) << uid;
+  }
+}
+
 TEST(Admission, TheSameManifestAgainIsUnchanged) {
   World world;
   world.apply(kPod);

@@ -15,27 +15,6 @@ using sandbox::Json;
 using sandbox::list;
 using sandbox::str;
 
-// What the control plane says about a mesh object (Accepted, Conflict …) goes into the status that
-// is shown: a sandbox's objects are files, which it only reads.
-void add_conditions(const Context& context, const std::string& kind, Json& items) {
-  const auto layout = find_sandbox(context);
-  if (!layout || items.empty() || kind.find('.') == std::string::npos || kind.ends_with(".apps") ||
-      kind.ends_with(".batch"))
-    return;
-  const auto told =
-      sandbox::call(layout->control_socket(), {{"cmd", "status"}}, std::chrono::seconds(1));
-  if (!told) return;
-  for (auto& item : items) {
-    for (const auto& one : list(*told, {"objects"})) {
-      if (str(one, {"kind"}) != kind || str(one, {"name"}) != sandbox::name_of(item) ||
-          str(one, {"namespace"}) != sandbox::ns_of(item))
-        continue;
-      for (const auto& condition : list(one, {"conditions"}))
-        item["status"]["conditions"].push_back(condition);
-    }
-  }
-}
-
 }  // namespace
 
 Parsed<std::vector<Target>> targets(const std::vector<std::string>& names) {
@@ -66,12 +45,7 @@ Json request_for(const char* command, const Target& target, const ObjectArgument
 }
 
 Parsed<Json> fetch(const Context& context, const Json& request) {
-  auto answer = ask(context, request);
-  if (!answer) return answer;
-  const auto group = str(*answer, {"kind", "group"});
-  add_conditions(context, str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group),
-                 (*answer)["items"]);
-  return answer;
+  return ask(context, request);
 }
 
 bool is_not_found(const std::string& text) { return text.find("(NotFound)") != std::string::npos; }

@@ -18,10 +18,15 @@
 #include "controlplane/backends/ztunnel/encode.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/callers.h"
+#include "controlplane/ca/files.h"
+#include "controlplane/directory.h"
+#include "controlplane/envoys.h"
 #include "controlplane/metrics.h"
 #include "controlplane/server/server.h"
+#include "controlplane/telemetry/collector.h"
 #include "controlplane/translate/world.h"
 #include "controlplane/xds/cache.h"
+#include "controlplane/xds/fleet.h"
 #include "source/files.h"
 
 namespace weft::controlplane {
@@ -55,8 +60,9 @@ class App::State {
       : config(config), world(world_options(config)), nodes(config.trust_domain) {}
 
   std::optional<Problem> start();
-  void turn();  // what the source has
-  void tick();  // certificates and roots
+  void turn();   // what the source has
+  void moved();  // what Envoys took, what was fetched
+  void tick();   // certificates and roots
   std::string answer(const std::string& request, bool trusted);
 
   const Config config;
@@ -68,12 +74,19 @@ class App::State {
   ca::NodeAuthorizer nodes;
   server::Counters counters;
   Gauges gauges;
+  Directory directory;
+  std::unique_ptr<telemetry::Collector> collector;
+  xds::Fleet fleet;
+  std::optional<ca::EnvoyTokens> envoy_tokens;
+  std::unique_ptr<Envoys> envoys;
   std::unique_ptr<server::Server> server;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<api::JsonSocket> api;
   Fd signals;
 
  private:
+  void publish(const source::Batch& batch);
+  std::optional<Problem> start_envoys();
   std::optional<Problem> serve_certificate();
   std::optional<Problem> start_ca();
   json status() const;
@@ -116,6 +129,18 @@ std::optional<Problem> App::State::start_ca() {
   return serve_certificate();
 }
 
+std::optional<Problem> App::State::start_envoys() {
+  auto opened = ca::EnvoyTokens::open(config.state_dir);
+  if (!opened) return opened.error();
+  envoy_tokens.emplace(std::move(*opened));
+  collector = std::make_unique<telemetry::Collector>(telemetry::Options{}, directory);
+  auto started = Envoys::start(config, fleet, *envoy_tokens, world);
+  if (!started) return started.error();
+  envoys = std::move(*started);
+  tick();
+  return std::nullopt;
+}
+
 std::optional<Problem> App::State::start() {
   sigset_t stop;
   sigemptyset(&stop);
@@ -129,6 +154,7 @@ std::optional<Problem> App::State::start() {
       source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
   if (!opened) return opened.error();
   files = std::move(*opened);
+  if (auto bad = start_envoys()) return bad;
   turn();
   auto started =
       server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
@@ -137,13 +163,15 @@ std::optional<Problem> App::State::start() {
                              .serving_chain_path = serving_.chain_path,
                              .serving_key_path = serving_.key_path,
                              .roots_path = authority->bundle_path()},
-                            {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters});
+                            {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters,
+                             &fleet, &*envoy_tokens, collector.get()});
   if (!started) return started.error();
   server = std::move(*started);
   if (!config.metrics_address.empty()) {
     auto exposed = Metrics::start(config.metrics_address, gauges, *server, counters, cache);
     if (!exposed) return exposed.error();
     metrics = std::move(*exposed);
+    metrics->also(collector->collectable());
   }
   if (!config.api.empty()) {
     auto listening = api::JsonSocket::open(
@@ -160,7 +188,6 @@ std::optional<Problem> App::State::start() {
 }
 
 void App::State::turn() {
-  const auto start = Clock::now();
   const source::Batch batch = files->poll();
   if (files->problems_generation() != problems_seen_) {
     problems_seen_ = files->problems_generation();
@@ -170,17 +197,29 @@ void App::State::turn() {
   if (batch.empty()) return;
   ++gauges.source_generation;
   gauges.objects = files->objects().size();
+  publish(batch);
+}
+
+void App::State::moved() {
+  if (envoys->collect()) publish({});
+}
+
+void App::State::publish(const source::Batch& batch) {
+  const auto start = Clock::now();
   const translate::Changes changes = world.apply(batch);
   nodes.apply(
       world.placements());  // before the push: whoever hears of a pod may ask for its certificate
+  directory.take(changes);
   const std::uint64_t generation = cache.apply(ztunnel::make_update(changes));
   ++gauges.translate_generation;
   gauges.translate_problems = world.problems();
   if (server) server->wake();
+  envoys->take(changes);
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
   gauges.last_change_to_push_us = static_cast<std::uint64_t>(took.count());
-  spdlog::info("configuration changed upserts={} deletes={} generation={} took_us={}",
-               batch.upserts.size(), batch.deletes.size(), generation, took.count());
+  spdlog::info("configuration changed upserts={} deletes={} generation={} plans={} took_us={}",
+               batch.upserts.size(), batch.deletes.size(), generation, changes.plans.size(),
+               took.count());
 }
 
 void App::State::tick() {
@@ -197,6 +236,7 @@ void App::State::tick() {
   const std::string text = trouble ? trouble->text : "";
   if (text != tokens_trouble_ && !text.empty()) spdlog::error("tokens: {}", text);
   tokens_trouble_ = text;
+  if (const auto roots = ca::read_file(authority->bundle_path())) envoys->tick(*roots);
 }
 
 json App::State::status() const {
@@ -322,12 +362,14 @@ void App::run() {
   auto next_tick = Clock::now();
   for (;;) {
     std::vector<pollfd> interest = {{.fd = state_->signals.get(), .events = POLLIN},
-                                    {.fd = state_->files->fd(), .events = POLLIN}};
+                                    {.fd = state_->files->fd(), .events = POLLIN},
+                                    {.fd = state_->envoys->wake_fd(), .events = POLLIN}};
     if (state_->api) state_->api->interest(interest);
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next_tick - Clock::now());
     ::poll(interest.data(), interest.size(), std::max(0, static_cast<int>(wait.count())));
     if ((interest[0].revents & POLLIN) != 0) break;
     if ((interest[1].revents & POLLIN) != 0) state_->turn();
+    if ((interest[2].revents & POLLIN) != 0) state_->moved();
     if (state_->api) state_->api->turn();
     if (Clock::now() < next_tick) continue;
     state_->tick();

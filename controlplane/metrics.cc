@@ -129,6 +129,10 @@ class Metrics::State {
 Metrics::Metrics(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Metrics::~Metrics() = default;
 
+void Metrics::also(const std::shared_ptr<prometheus::Collectable>& more) {
+  state_->exposer->RegisterCollectable(more);
+}
+
 Parsed<std::unique_ptr<Metrics>> Metrics::start(const std::string& address, const Gauges& gauges,
                                                 const server::Server& server,
                                                 const server::Counters& counters,

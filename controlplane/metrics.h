@@ -11,6 +11,10 @@
 #include "controlplane/server/server.h"
 #include "controlplane/xds/cache.h"
 
+namespace prometheus {
+class Collectable;
+}
+
 namespace weft::controlplane {
 
 // Written by the main thread. Any thread (atomic).
@@ -30,6 +34,9 @@ class Metrics {
                                                 const server::Counters& counters,
                                                 const xds::Cache& cache);
   ~Metrics();
+
+  // Exposes `more` too, as long as somebody holds it.
+  void also(const std::shared_ptr<prometheus::Collectable>& more);
 
  private:
   class State;

@@ -46,7 +46,9 @@ json server_cluster(const EnvoySettings& settings) {
                          {{"sni", settings.server_name},
                           {"common_tls_context",
                            {{"alpn_protocols", only("h2")},
-                            {"tls_params", {{"tls_minimum_protocol_version", "TLSv1_3"}}},
+                            {"tls_params",
+                             {{"tls_minimum_protocol_version", "TLSv1_3"},
+                              {"tls_maximum_protocol_version", "TLSv1_3"}}},
                             {"validation_context_sds_secret_config", validation}}}});
   const json http2 =
       typed("envoy.extensions.upstreams.http.v3.HttpProtocolOptions",

@@ -1,7 +1,7 @@
 // OrderedSession: one Envoy's delta ADS stream as a sans-I/O value that goes from what Envoy holds
 // to what a snapshot says, in the order that never leaves a route without its cluster:
 //
-//   clusters → endpoints, secrets → listeners → extension configurations → scoped routes
+//   clusters, their endpoints, secrets → listeners → extension configurations → scoped routes
 //   → clusters that nothing names any more are removed
 //
 // A step begins when the one before is acknowledged. What Envoy refuses (NACK) counts as unsent,
@@ -92,6 +92,7 @@ class OrderedSession {
   bool keeps_old(const std::string& type) const;
   // Fills `out` with what this type needs now; false when it needs nothing.
   bool fill(const std::string& name, Type& type, bool removals, Response& out) const;
+  void resend_endpoints(const Response& clusters);
   std::optional<Response> send(Type& type, Response response);
 
   SnapshotPtr snapshot_;

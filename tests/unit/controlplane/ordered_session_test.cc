@@ -150,6 +150,52 @@ TEST(OrderedSession, AStepWaitsForTheAnswerToTheOneBefore) {
   EXPECT_EQ(session.next()->type, kL);
 }
 
+// Envoy acknowledges clusters when they have warmed, and they warm with their endpoints.
+TEST(OrderedSession, EndpointsDoNotWaitForTheAnswerAboutTheirClusters) {
+  OrderedSession session;
+  Envoy envoy(session);
+  session.want(snapshot(services({"a"})));
+  envoy.start();
+  envoy.run();
+  Parts parts = services({"a", "b"});
+  parts[2][2] = "2";
+  ASSERT_EQ(parts[2][0] + parts[2][1], kC + "a");
+  session.want(snapshot(parts));
+  const auto clusters = session.next();
+  ASSERT_TRUE(clusters);
+  EXPECT_EQ(Envoy::line(*clusters), "Cluster: a@2 b@1");
+  const auto again = session.next();
+  ASSERT_TRUE(again);
+  EXPECT_EQ(Envoy::line(*again), "ClusterLoadAssignment: a@1");
+  session.receive({.type = kE, .subscribe = {"b"}});
+  session.receive({.type = kE, .nonce = again->nonce});
+  const auto more = session.next();
+  ASSERT_TRUE(more);
+  EXPECT_EQ(Envoy::line(*more), "ClusterLoadAssignment: b@1");
+  session.receive({.type = kE, .nonce = more->nonce});
+  EXPECT_FALSE(session.next()) << "routes wait for the clusters";
+  session.receive({.type = kC, .nonce = clusters->nonce});
+  EXPECT_EQ(Envoy::line(*session.next()), "ScopedRouteConfiguration: b@1");
+}
+
+TEST(OrderedSession, EndpointsOnTheirWayWhenTheirClusterChangesAreSentAgain) {
+  OrderedSession session;
+  Envoy envoy(session);
+  session.want(snapshot(services({"a"})));
+  envoy.start();
+  envoy.run();
+  Parts parts = services({"a"});
+  parts[3][2] = "2";
+  ASSERT_EQ(parts[3][0], kE);
+  session.want(snapshot(parts));
+  const auto endpoints = session.next();
+  parts[2][2] = "2";
+  session.want(snapshot(parts));
+  EXPECT_EQ(Envoy::line(*session.next()), "Cluster: a@2");
+  session.receive({.type = kE, .nonce = endpoints->nonce});
+  EXPECT_EQ(Envoy::line(*session.next()), "ClusterLoadAssignment: a@2");
+}
+
 TEST(OrderedSession, NothingIsSentBeforeThereIsASnapshot) {
   OrderedSession session;
   session.receive({.type = kC});

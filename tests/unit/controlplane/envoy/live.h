@@ -270,7 +270,8 @@ class LiveEnvoy : public testing::Test {
     if (envoy_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       const std::string config = root_ / "bootstrap.yaml", log = root_ / "log";
-      ::execl(WEFT_ENVOY, "envoy", "-c", config.c_str(), "--log-path", log.c_str(), "-l", "warning",
+      ::execl(WEFT_ENVOY, "envoy", "-c", config.c_str(), "--log-path", log.c_str(), "-l",
+              std::getenv("WEFT_ENVOY_LOG") != nullptr ? std::getenv("WEFT_ENVOY_LOG") : "warning",
               "--concurrency", "1", "--disable-hot-restart", nullptr);
       ::_exit(127);
     }

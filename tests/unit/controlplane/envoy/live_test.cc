@@ -298,6 +298,28 @@ TEST_F(Live, WeightsShareRequests) {
   EXPECT_LT(v2, 90);
 }
 
+TEST_F(Live, OneBadServiceIsNamedAndHoldsNoOtherBack) {
+  model::Plan plan = two_services();
+  add(plan, cluster("details", v1_.port()));
+  plan.services.push_back(service("details", "10.96.0.3"));
+  apply(plan);
+  plan.services[1].routes[0].rule.matches = {{.headers = {{"a", match(Kind::kRegexFull, "[")}}}};
+  for (int i : {0, 2}) plan.services[i].routes[0].rule.response.set = {{"x-new", "1"}};
+  set(plan);
+  const Progress progress = settle();
+  EXPECT_EQ(progress.services.at("reviews:80").state, ServiceState::kAcked);
+  EXPECT_EQ(progress.services.at("details:80").state, ServiceState::kAcked);
+  EXPECT_EQ(progress.services.at("ratings:80").state, ServiceState::kRejected);
+  EXPECT_TRUE(progress.services.at("ratings:80").served);
+  EXPECT_THAT(progress.services.at("ratings:80").text, HasSubstr("missing ]"));
+  std::this_thread::sleep_for(50ms);
+  EXPECT_THAT(send({.to = "10.96.0.1:80"}).head, HasSubstr("x-new: 1"));
+  EXPECT_THAT(send({.to = "10.96.0.3:80"}).head, HasSubstr("x-new: 1"));
+  EXPECT_EQ(send({.to = "10.96.0.2:80"}).status, 200) << "its last good routes stay";
+  plan.services[1].routes[0].rule.matches.clear();
+  apply(plan);
+}
+
 TEST_F(Live, OneChangedRouteAmongFiveHundredServicesIsSentAlone) {
   model::Plan plan = waypoint();
   for (int i = 0; i < 500; ++i) {
@@ -312,6 +334,31 @@ TEST_F(Live, OneChangedRouteAmongFiveHundredServicesIsSentAlone) {
   apply(plan);
   EXPECT_EQ(fleet_.status(kId).sent, before + 1);
   EXPECT_THAT(send({.to = "10.97.0.77:80"}).head, HasSubstr("x-new: 1"));
+}
+
+TEST_F(Live, AServiceComesAndGoesUnderLoad) {
+  apply(two_services());
+  std::atomic<bool> done = false;
+  std::atomic<int> failed = 0, asked = 0;
+  std::thread load([&] {
+    while (!done) {
+      ++asked;
+      failed += send({}).status != 200;
+    }
+  });
+  for (int i = 0; i < 5; ++i) {
+    model::Plan plan = two_services();
+    plan.services.pop_back();
+    plan.clusters.erase("outbound|80||ratings");
+    apply(plan);
+    EXPECT_EQ(send({.to = "10.96.0.2:80"}).status, 403);
+    apply(two_services());
+    EXPECT_EQ(send({.to = "10.96.0.2:80"}).status, 200);
+  }
+  done = true;
+  load.join();
+  EXPECT_GT(asked, 50);
+  EXPECT_EQ(failed, 0);
 }
 
 TEST_F(Live, AConnectionServiceHasItsOwnChain) {

@@ -297,7 +297,9 @@ void encode_action(const model::PlanRoute& plan, const std::optional<model::Text
   }
   const Milliseconds timeout = std::max(rule.timeout.value_or(Milliseconds{0}), Milliseconds{0});
   set_duration(timeout, *action.mutable_timeout());
-  set_duration(timeout, *action.mutable_max_stream_duration()->mutable_grpc_timeout_header_max());
+  // Deprecated, but with max_stream_duration Envoy ignores `timeout` for what is no gRPC (seen with
+  // 1.40.0); Istio keeps to it for the same reason.
+  set_duration(timeout, *action.mutable_max_grpc_timeout());
   std::optional<model::Retry> retry = rule.retry;
   if (!retry && plan.default_retry) retry = default_retry();
   if (retry && retry->attempts > 0)

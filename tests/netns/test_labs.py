@@ -1,0 +1,272 @@
+"""The workshop's labs 09–12 (bookinfo) through the real Envoy, each test one lab, each step as an attendee does it. Long forms: WEFT_SOAK=1."""
+
+import os
+
+import pytest
+import weft
+from bookinfo import Bookinfo
+
+LONG = os.environ.get("WEFT_SOAK") == "1"
+N = 1000 if LONG else 400
+POINTS = 5 if LONG else 8
+
+
+@pytest.fixture(scope="module")
+def labs():
+    mesh = weft.Sandbox(f"labs{os.getpid()}")
+    try:
+        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
+        yield Bookinfo(mesh)
+    finally:
+        if os.environ.get("WEFT_TEST_KEEP") != "1":
+            mesh.down()
+
+
+@pytest.fixture
+def book(labs):
+    """Bookinfo without rules, before and after."""
+    yield labs
+    for kind in ("virtualservice", "authorizationpolicy.security.istio.io", "destinationrule"):
+        for one in labs.mesh.get(kind, ns=labs.ns)["items"]:
+            labs.mesh.delete(kind, one["metadata"]["name"], ns=labs.ns)
+    labs.until(lambda: len(labs.versions(12)) == 3, what="the mix of three versions")
+
+
+def share(counts, version):
+    return 100 * counts.get(version, 0) / sum(counts.values())
+
+
+def test_lab09_header_jason_sees_v2_and_everybody_else_v1(book):
+    book.sample("destination-rule-all")
+    mix = book.versions(90)
+    assert set(mix) == {"v1", "v2", "v3"}, "subsets alone do not route"
+    book.sample("virtual-service-all-v1")
+    book.until(lambda: book.versions(10) == {"v1": 10})
+    before = book.count("ratings-v1", "/ratings")
+    assert book.versions(300) == {"v1": 300}
+    assert book.count("ratings-v1", "/ratings") == before
+    book.sample("virtual-service-reviews-test-v2")
+    book.until(lambda: book.versions(5, "-H", "end-user: jason") == {"v2": 5})
+    assert book.versions(200, "-H", "end-user: jason") == {"v2": 200}
+    assert book.versions(20, "-H", "End-User: jason") == {"v2": 20}
+    for other in ("end-user: bob", "end-user: Jason", "x-other: jason"):
+        assert book.versions(50, "-H", other) == {"v1": 50}, other
+
+
+def test_lab09_a_subset_without_endpoints_is_503_and_no_fall_through(book):
+    book.sample("destination-rule-all")
+    book.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: details}
+spec: {hosts: [details], http: [{route: [{destination: {host: details, subset: v2}}]}]}
+""")
+    book.until(lambda: book.ask("http://details:9080/details/0", 5)["counts"] == {"503": 5})
+
+
+def test_lab09_a_rule_may_come_before_its_subsets(book):
+    book.sample("virtual-service-all-v1")
+    book.sample("destination-rule-all")
+    book.until(lambda: book.versions(10) == {"v1": 10})
+
+
+FAULT = """
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {{name: ratings}}
+spec:
+  hosts: [ratings]
+  http:
+  - match: [{{headers: {{end-user: {{exact: jason}}}}}}]
+    fault: {fault}
+    route: [{{destination: {{host: ratings, subset: v1}}}}]
+  - route: [{{destination: {{host: ratings, subset: v1}}}}]
+"""
+
+
+def test_lab10_a_delay_of_7s_for_jason_alone(book):
+    book.sample("destination-rule-all")
+    book.sample("virtual-service-all-v1")
+    book.sample("virtual-service-reviews-test-v2")
+    book.apply(FAULT.format(fault="{delay: {percentage: {value: 100}, fixedDelay: 7s}}"))
+    url = "http://ratings:9080/ratings/0"
+    weft.eventually(lambda: book.ask(url, 1, "-H", "end-user: jason", "--timeout", 1)["errors"], what="the delay")
+    assert book.ask(url, 5)["times"][-1] < 0.5
+    took = book.ask(url, 1, "-H", "end-user: jason")
+    assert list(took["counts"]) == ["200 ratings-v1"] and 7.0 <= took["times"][0] < 7.5
+    key, page, took = book.page("-H", "end-user: jason")
+    assert key == "200 productpage-v1" and 6.0 <= took < 6.5, took  # two tries of 3 s
+    assert page["reviews_status"] == 500
+    assert "Sorry, product reviews are currently unavailable for this book." in page["errors"]
+
+
+def test_lab10_an_abort_answers_at_once_and_asks_nobody(book):
+    book.sample("destination-rule-all")
+    book.sample("virtual-service-reviews-test-v2")
+    book.apply(FAULT.format(fault="{abort: {percentage: {value: 100}, httpStatus: 500}}"))
+    url = "http://ratings:9080/ratings/0"
+    book.until(lambda: list(book.ask(url, 1, "-H", "end-user: jason")["counts"]) == ["500"])
+    before = book.count("ratings-v1", "/ratings")
+    got = book.ask(url, 20, "-H", "end-user: jason")
+    assert got["counts"] == {"500": 20} and got["bodies"] == ["fault filter abort"]
+    assert book.count("ratings-v1", "/ratings") == before
+    book.until(lambda: book.versions(3, "-H", "end-user: jason") == {"v2": 3})
+    _, page, _ = book.page("-H", "end-user: jason")
+    assert page["reviews"]["reviews"][0]["rating"] == {"error": "Ratings service is currently unavailable"}
+
+
+def test_lab10_half_a_second_of_timeout_against_two_of_delay(book):
+    book.sample("destination-rule-all")
+    book.apply("""
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: ratings}
+spec:
+  hosts: [ratings]
+  http: [{fault: {delay: {percent: 100, fixedDelay: 2s}}, route: [{destination: {host: ratings, subset: v1}}]}]
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: reviews}
+spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v2}}]}]}
+""")
+    book.until(lambda: book.versions(1) == {"v2": 1})
+    weft.eventually(lambda: 2.0 <= book.page()[2] < 2.5, what="2 s slower")
+    _, page, took = book.page()
+    assert 2.0 <= took < 2.5 and page["reviews"]["reviews"][0]["rating"]["color"] == "black"
+    book.apply("""
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: reviews}
+spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v2}}], timeout: 0.5s}]}
+""")
+    weft.eventually(lambda: "504" in book.ask("http://reviews:9080/reviews/0", 1)["counts"], what="the timeout")
+    got = book.ask("http://reviews:9080/reviews/0", 3)
+    assert got["bodies"] == ["upstream request timeout"] and 0.5 <= got["times"][0] <= got["times"][-1] < 0.9
+    _, page, took = book.page()
+    assert page["reviews_upstream"] == 504 and 1.0 <= took < 1.4
+
+
+def weights(one, other):
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: reviews}}
+spec:
+  hosts: [reviews]
+  http:
+  - route:
+    - {{destination: {{host: reviews, subset: v1}}, weight: {one}}}
+    - {{destination: {{host: reviews, subset: v3}}, weight: {other}}}
+"""
+
+
+def test_lab11_weights(book):
+    book.sample("destination-rule-all")
+    for one, other in ((50, 50), (1, 3), (90, 10)):
+        book.apply(weights(one, other))
+        wanted = 100 * one / (one + other)
+        weft.eventually(lambda w=wanted: abs(share(book.versions(80), "v1") - w) < 12, what=f"about {wanted} %")
+        counts = book.versions(N)
+        assert set(counts) == {"v1", "v3"}, counts
+        assert abs(share(counts, "v1") - wanted) < POINTS, counts
+    book.apply(weights(0, 100))
+    book.until(lambda: book.versions(10) == {"v3": 10})
+    assert book.versions(300) == {"v3": 300}
+
+
+def test_lab11_half_is_mirrored_and_the_client_sees_none_of_it(book):
+    book.sample("destination-rule-all")
+    book.apply("""
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http:
+  - route: [{destination: {host: reviews, subset: v3}, weight: 100}]
+    mirror: {host: reviews, subset: v2}
+    mirror_percent: 50
+""")
+    book.until(lambda: book.versions(10) == {"v3": 10})
+    before = book.count("reviews-v2", "/reviews")
+    assert book.versions(N) == {"v3": N}
+    weft.eventually(lambda: abs(book.count("reviews-v2", "/reviews") - before - N / 2) <= N * POINTS / 100, 5, what="half of them mirrored")
+    book.fault("reviews-v2", status=500, delay=2)
+    try:
+        got = book.ask("http://reviews:9080/reviews/0", 50, "-c", 4)
+        assert got["counts"] == {"200 reviews-v3": 50} and got["times"][-1] < 1.5
+    finally:
+        book.fault("reviews-v2")
+
+
+def viewer(app, *accounts):
+    source = f"from: [{{source: {{principals: [{', '.join(f'cluster.local/ns/default/sa/{a}' for a in accounts)}]}}}}], " if accounts else ""
+    return f"""
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {{name: {app}-viewer}}
+spec:
+  selector: {{matchLabels: {{app: {app}}}}}
+  action: ALLOW
+  rules: [{{{source}to: [{{operation: {{methods: [GET]}}}}]}}]
+"""
+
+
+DENIED = "RBAC: access denied"
+
+
+def test_lab12_authorization_step_by_step(book):
+    book.sample("destination-rule-all")
+    book.sample("virtual-service-reviews-v3")
+    book.until(lambda: book.versions(5) == {"v3": 5})
+
+    def page(check, what):
+        weft.eventually(lambda: check(book.page()), weft.REACH_S + 3, what=what)
+        for _ in range(10):
+            assert check(book.page()), what
+
+    def color(p):
+        return p[1]["reviews"]["reviews"][0]["rating"]
+
+    page(lambda p: p[1]["reviews_status"] == 200 and color(p)["color"] == "red", "0: all well")
+    book.apply("""
+apiVersion: security.istio.io/v1beta1
+kind: AuthorizationPolicy
+metadata: {name: deny-all}
+spec:
+  {}
+""")
+    page(lambda p: p[0] == "403" and p[1] == DENIED, "1: denied")
+    book.apply(viewer("productpage"))
+    page(lambda p: p[0].startswith("200") and p[1]["details_status"] == 403 and p[1]["reviews_upstream"] == 403, "2: the page alone")
+    book.apply(viewer("details", "bookinfo-productpage"))
+    page(lambda p: p[1]["details_status"] == 200 and p[1]["reviews_upstream"] == 403, "3: and details")
+    book.apply(viewer("reviews", "bookinfo-productpage"))
+    page(lambda p: p[1]["reviews_status"] == 200 and "error" in color(p), "4: and reviews, without stars")
+    book.apply(viewer("ratings", "bookinfo-reviews"))
+    page(lambda p: p[1]["reviews_status"] == 200 and color(p).get("color") == "red", "5: all well again")
+
+    got = book.ask("http://productpage:9080/login", 3, "-X", "POST")
+    assert got["counts"] == {"403": 3} and got["bodies"] == [DENIED], "POST is not GET"
+    got = book.ask("http://details:9080/details/0", 3)
+    assert got["counts"] == {"403": 3} and got["bodies"] == [DENIED], "another service account"
+    got = book.ask("http://ratings:9080/ratings/0", 3)
+    assert got["counts"] == {"403": 3}, "ratings is for reviews"
+
+
+def test_lab12_nothing_denied_passes_while_policies_come_and_go(book):
+    book.apply("""
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deny-all}
+spec: {}
+""")
+    weft.eventually(lambda: "200 details-v1" not in book.ask("http://details:9080/details/0", 1)["counts"], what="deny-all")
+    probe = book.hammer("http://details:9080/details/0", "--rate", 100, "--seconds", 6, "-c", 4, "--timeout", 2)
+    for one in (viewer("productpage"), viewer("details", "bookinfo-productpage"), viewer("reviews", "bookinfo-productpage")):
+        book.apply(one)
+    book.mesh.delete("authorizationpolicy.security.istio.io", "details-viewer", ns=book.ns)
+    book.apply(viewer("details", "bookinfo-productpage"))
+    counts = probe.result()["counts"]
+    assert sum(counts.values()) > 300 and not [k for k in counts if k.startswith("200")], counts

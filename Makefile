@@ -9,7 +9,7 @@ help:
 	@echo 'make demo      build, then run a two-node mesh in a sandbox and tell what happened (KEEP=1 leaves it running)'
 	@echo 'make test      everything CI runs; the last line is "N passed, N failed" (ONLY=unit,netns picks stages; K=word picks tests)'
 	@echo 'make build     build into $(BIN) (PRESET=dev for warnings as errors; OPENSSL=bundled for a newer, faster one)'
-	@echo 'make deps      install the Debian packages and fetch the pinned proto package'
+	@echo 'make deps      install the Debian packages, fetch the pinned proto package and Envoy'
 	@echo 'make bench     speed and memory against no mesh and the budgets, in a sandbox (QUICK=1 only shows that it works)'
 	@echo 'make test-soak the long forms of the fault tests'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'

@@ -3,7 +3,7 @@
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 
-# gRPC, protobuf and OpenSSL are linked statically (docs/decisions/0006): fewer pages at start, and one OpenSSL in a program, whichever
+# gRPC, protobuf and OpenSSL are linked statically (docs/decisions/0008): fewer pages at start, and one OpenSSL in a program, whichever
 # it is. WEFT_OPENSSL=bundled is built by tools/openssl.sh; `system` is the machine's.
 option(WEFT_STATIC "Link gRPC, protobuf and OpenSSL statically" ON)
 set(WEFT_OPENSSL system CACHE STRING "system or bundled (tools/openssl.sh)")

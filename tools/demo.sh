@@ -1,5 +1,5 @@
 #!/bin/bash
-# The demo: two nodes, three namespaces, one policy; tells who talked to whom, what was encrypted, what was denied and why.
+# The demo: two nodes, three namespaces, a policy, a route; tells who talked to whom, what was encrypted, what was denied and why.
 # KEEP=1 leaves the sandbox running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -89,6 +89,22 @@ redis outside visitor PING >/dev/null || true
 sleep 0.3
 weftctl sandbox logs ztunnel --node node2 >"$work/log"
 
+step "HTTP: a route and a policy for shop/quotes; nobody asks for a waypoint, it comes"
+weftctl sandbox apply -f $samples/http.yaml >/dev/null
+weftctl sandbox wait pod quotes-v1 -n shop --for=Ready --timeout 20s >/dev/null
+weftctl sandbox wait pod quotes-v2 -n shop --for=Ready --timeout 20s >/dev/null
+weftctl sandbox apply -f $samples/routes.yaml
+quotes() { weftctl sandbox exec -n shop web -- curl -s -m 3 -w ' (%{http_code})\n' "$@" http://quotes/ 2>&1 | tr -d '\n'; }
+preview() { quotes -H 'x-preview: yes' | grep -q 'v2.*(200)'; }
+wait_for 15 preview || die "the preview was not routed: $(quotes -H 'x-preview: yes'); $(weftctl sandbox get virtualservice quotes -n shop -o yaml)"
+weftctl sandbox get pods -n shop | grep -E 'NAME|waypoint' | sed 's/^/  /'
+quotes | sed 's/^/  GET                   →  /'; echo
+quotes -H 'x-preview: yes' | sed 's/^/  GET, x-preview: yes   →  /'; echo
+quotes -X DELETE | sed 's/^/  DELETE                →  /'; echo
+quotes -X DELETE | grep -q 'RBAC: access denied.*(403)' || die "DELETE was not denied: $(quotes -X DELETE)"
+sleep 0.6
+weftctl sandbox logs controlplane | grep 'access reporter' | grep quotes >"$work/requests" || die "no request in the waypoint's log"
+
 step "Summary"
 node node2 curl -sf http://127.0.0.1:15020/metrics >"$work/metrics2"
 restarts=$(weftctl sandbox get pod -A -o json | python3 -c 'import json,sys; print(sum(c.get("restartCount",0) for p in json.load(sys.stdin)["items"] for c in p["status"].get("containerStatuses",[])))')
@@ -116,6 +132,17 @@ for (a, b), n in sorted(denied.items()):
     print(f"    {a} → {b}: {n:.0f} times")
 print(f"  on the wire: {sys.argv[2]} packets of TLS 1.3 to port 15008, {sys.argv[3]} in clear; pods restarted: {sys.argv[4]}; packet filter rules in a pod: {sys.argv[5]}")
 if not denied or not rows: sys.exit("demo: the metrics do not show what happened")
+P
+echo "  requests at shop's waypoint (who, what, the answer, from which pods)"
+python3 - "$work/requests" <<'P'
+import re, sys
+seen = {}
+for line in open(sys.argv[1]):
+    f = dict(re.findall(r'([\w.]+)="?([^" ]*)"?', line))
+    key = (f["src.identity"], f["method"], f["status"], f["dst.workload"] if f["status"] == "200" else f["details"])
+    seen[key] = seen.get(key, 0) + 1
+for (who, method, status, what), n in sorted(seen.items()):
+    print(f"    {who} {method} → {status} {what} ({n} times)")
 P
 echo "  denials, each with its policy"
 python3 - "$work/log" <<'P'

@@ -36,7 +36,7 @@ def test_the_demo_tells_its_story_and_the_readme_goes_on_from_there():
         assert demo.returncode == 0, demo.stdout[-3000:] + demo.stderr[-2000:]
         assert took < 60, took
         for words in ("who talked to whom", "spiffe://cluster.local/ns/shop/sa/web", "0 in clear", "the secret in clear: 0 times", "denials, each with its policy",
-                      "bank/ledger-for-web", "pods restarted: 0", f'The sandbox "{NAME}" is running'):
+                      "bank/ledger-for-web", "pods restarted: 0", "RBAC: access denied (403)", "in verse (v2) (200)", f'The sandbox "{NAME}" is running'):
             assert words in demo.stdout, words
         commands = readme_commands()
         assert len(commands) >= 6 and commands[-1] == "weftctl sandbox down", commands

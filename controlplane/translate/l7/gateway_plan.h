@@ -1,7 +1,7 @@
 // Gateways at the edge: listeners, hosts and routes of one Envoy, and what became of the objects
 // that ask for it. Pure. An Istio Gateway is served by Weft gateway pods that carry its selector's
 // labels; the selector of Istio's own ingress gateway is served by one that Weft makes
-// (docs/decisions 0006).
+// (docs/decisions 0009).
 #pragma once
 
 #include <functional>

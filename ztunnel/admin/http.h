@@ -16,7 +16,7 @@ inline constexpr std::size_t kBodyMax = 64 * 1024;
 
 struct HttpRequest {
   std::string method;
-  std::string path;                            // without the query
+  std::string path;                            // without the query, percent-decoded
   std::map<std::string, std::string> query;    // percent-decoded
   std::size_t content_length = 0;
   std::string body;

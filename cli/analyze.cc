@@ -12,6 +12,7 @@
 #include "cli/manifests.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
+#include "source/watch.h"
 
 namespace weft::cli {
 namespace {
@@ -30,8 +31,7 @@ Parsed<source::ObjectSet> live_objects(const sandbox::Layout& layout) {
   std::error_code error;
   for (const auto& entry : fs::recursive_directory_iterator(layout.objects(), error)) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file(error) || name.starts_with('.') || !name.ends_with(".yaml"))
-      continue;
+    if (!entry.is_regular_file(error) || !source::is_manifest_name(name)) continue;
     const auto text = sandbox::read_file(entry.path().string());
     if (!text) continue;  // gone since
     const auto objects = source::parse_manifest(*text, entry.path().string());

@@ -270,3 +270,17 @@ spec: {}
     book.apply(viewer("details", "bookinfo-productpage"))
     counts = probe.result()["counts"]
     assert sum(counts.values()) > 300 and not [k for k in counts if k.startswith("200")], counts
+
+
+def test_lab08_analyze_names_a_subset_that_is_not_there_in_the_live_mesh(book):
+    book.sample("destination-rule-all")
+    book.apply("""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v9}}]}]}
+""")
+    found = book.mesh.ctl("analyze", "-n", book.ns, check=False)
+    assert found.returncode == 79 and "IST0101" in found.stdout and "reviews" in found.stdout, found
+    book.mesh.delete("virtualservice", "reviews", ns=book.ns)
+    assert book.mesh.ctl("analyze", "-n", book.ns, check=False).returncode == 0

@@ -205,6 +205,12 @@ std::string peers_of(const std::vector<std::string>& namespaces) {
   return "spiffe://[^/]+/ns/(?:" + any + ")/sa/.+";
 }
 
+void only_principals(const std::vector<std::string>& principals, route::RouteMatch& out) {
+  std::string any;
+  for (const std::string& one : principals) any += (any.empty() ? "" : "|") + quote(one);
+  only_state(kPeerKey, "spiffe://(?:" + any + ")", out);
+}
+
 bool encode(const model::RequestMatch& match, std::uint16_t port,
             const std::vector<std::string>& client_namespaces, route::RouteMatch& out) {
   if (match.port && *match.port != port) return false;

@@ -35,6 +35,10 @@ void encode_claim(const std::vector<std::string>& path, const model::TextMatch& 
 // RE2 over weft.peer: any service account of these namespaces.
 std::string peers_of(const std::vector<std::string>& namespaces);
 
+// Only for clients with one of these identities (without "spiffe://", exact; not empty).
+void only_principals(const std::vector<std::string>& principals,
+                     ::envoy::config::route::v3::RouteMatch& out);
+
 // False: no request can match (another port, labels that nobody resolved to addresses, what a route
 // cannot say): the entry must be left out.
 bool encode(const model::RequestMatch& match, std::uint16_t port,

@@ -105,6 +105,8 @@ void encode(const model::PlanRoute& plan, const RouteContext& context,
   for (const model::RequestMatch& match : matches) {
     route::Route wire;
     if (!encode(match, context.port, plan.client_namespaces, *wire.mutable_match())) continue;
+    if (!plan.client_principals.empty())
+      only_principals(plan.client_principals, *wire.mutable_match());
     const std::string name = plan.rule.name.empty() ? match.name : plan.rule.name;
     wire.set_name(name.empty() ? "default" : name);
     encode_action(plan, match.path, wire);

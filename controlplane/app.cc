@@ -35,6 +35,10 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kTick = std::chrono::milliseconds(500);
+// After a restart nodes keep what they know until the Envoys that were there are back, so that no
+// service loses its waypoint meanwhile; and no longer than this. Envoy comes back within a second
+// (deploy::bootstrap).
+constexpr auto kNodesWaitMax = std::chrono::seconds(3);
 
 std::string rfc3339(WallClock::time_point time) {
   const std::time_t seconds = WallClock::to_time_t(time);
@@ -60,9 +64,10 @@ class App::State {
       : config(config), world(world_options(config)), nodes(config.trust_domain) {}
 
   std::optional<Problem> start();
-  void turn();   // what the source has
-  void moved();  // what Envoys took, what was fetched
-  void tick();   // certificates and roots
+  void turn();         // what the source has
+  void moved();        // what Envoys took, what was fetched
+  void tick();         // certificates and roots
+  void admit_nodes();  // when it is time
   std::string answer(const std::string& request, bool trusted);
 
   const Config config;
@@ -83,6 +88,7 @@ class App::State {
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<api::JsonSocket> api;
   Fd signals;
+  std::optional<Clock::time_point> nodes_wait_until;  // none: nodes are told
 
  private:
   void publish(const source::Batch& batch);
@@ -156,13 +162,15 @@ std::optional<Problem> App::State::start() {
   files = std::move(*opened);
   if (auto bad = start_envoys()) return bad;
   turn();
+  if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
   auto started =
       server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
                              .tls_address = config.tls_address,
                              .plaintext_address = config.plaintext_address,
                              .serving_chain_path = serving_.chain_path,
                              .serving_key_path = serving_.key_path,
-                             .roots_path = authority->bundle_path()},
+                             .roots_path = authority->bundle_path(),
+                             .nodes_wait = nodes_wait_until.has_value()},
                             {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters,
                              &fleet, &*envoy_tokens, collector.get()});
   if (!started) return started.error();
@@ -204,8 +212,22 @@ void App::State::moved() {
   if (envoys->collect()) publish({});
 }
 
+void App::State::admit_nodes() {
+  if (!nodes_wait_until) return;
+  const bool settled = world.settled();
+  if (!settled && Clock::now() < *nodes_wait_until) return;
+  nodes_wait_until.reset();
+  if (settled) {
+    spdlog::info("the waypoints' Envoys are back: nodes are told");
+  } else {
+    spdlog::warn("not all of the waypoints' Envoys are back: nodes are told without them");
+  }
+  server->admit_nodes();
+}
+
 void App::State::publish(const source::Batch& batch) {
   const auto start = Clock::now();
+  world.at(start);
   const translate::Changes changes = world.apply(batch);
   nodes.apply(
       world.placements());  // before the push: whoever hears of a pod may ask for its certificate
@@ -371,6 +393,7 @@ void App::run() {
     if ((interest[1].revents & POLLIN) != 0) state_->turn();
     if ((interest[2].revents & POLLIN) != 0) state_->moved();
     if (state_->api) state_->api->turn();
+    state_->admit_nodes();
     if (Clock::now() < next_tick) continue;
     state_->tick();
     next_tick = Clock::now() + kTick;

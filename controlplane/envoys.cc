@@ -12,11 +12,12 @@
 namespace weft::controlplane {
 namespace {
 
+constexpr auto kLeavesAfter = std::chrono::seconds(2);
+
 translate::Progress convert(const envoy::Progress& progress) {
   const auto one = [](const envoy::ServiceProgress& from) {
-    translate::Progress::One to{.state = translate::Progress::State::kPending,
-                                .served = from.served,
-                                .text = from.text};
+    translate::Progress::One to{
+        .state = translate::Progress::State::kPending, .served = from.served, .text = from.text};
     if (from.state == envoy::ServiceState::kAcked) to.state = translate::Progress::State::kAcked;
     if (from.state == envoy::ServiceState::kRejected)
       to.state = translate::Progress::State::kRejected;
@@ -143,8 +144,8 @@ void Envoys::gateways(const std::vector<translate::DesiredGateway>& all) {
       spdlog::info("wanted: {} because of {}", gateway.plan_id, gateway.reason);
     running_[gateway.plan_id] = std::move(envoy);
   }
-  // World has taken traffic off it before it stopped wanting it; what is open may end in peace.
-  const auto until = Clock::now() + std::chrono::seconds(settings_.drain_seconds);
+  // World has taken traffic off it, and drained it, before it stopped wanting it.
+  const auto until = Clock::now() + kLeavesAfter;
   for (const auto& [id, envoy] : running_) {
     if (wanted.contains(id) || leaving_.contains(id)) continue;
     spdlog::info("no longer wanted: {}", id);

@@ -181,7 +181,11 @@ json service_ports(const Envoy& envoy) {
 std::string bootstrap(const Envoy& envoy, const EnvoySettings& settings) {
   const json ads = {{"resource_api_version", "V3"}, {"ads", json::object()}};
   const json server = {
-      {"envoy_grpc", {{"cluster_name", "weft-xds"}}},
+      {"envoy_grpc",
+       {{"cluster_name", "weft-xds"},
+        // A restarted control plane waits a little for those who were there before (app.cc).
+        {"retry_policy",
+         {{"retry_back_off", {{"base_interval", "0.1s"}, {"max_interval", "1s"}}}}}}},
       {"initial_metadata", only({{"key", "authorization"}, {"value", "Bearer " + envoy.token}})}};
   json out = {
       {"node", {{"id", envoy.id}, {"cluster", envoy.gateway ? "weft-gateway" : "weft-waypoint"}}},

@@ -34,7 +34,8 @@ struct EnvoySettings {
   std::string server_name;  // the name that its certificate must have
   std::string roots_pem;
   std::string image = "weft/envoy:1.40.0";
-  std::uint32_t drain_seconds = 5;
+  // What connections have to end in peace when a listener changes, and a waypoint leaves.
+  std::uint32_t drain_seconds = 15;
   std::uint32_t concurrency = 1;
 };
 

@@ -99,6 +99,7 @@ struct PlanService {
   PlanAuthz authz;
   std::vector<JwtRule> jwt;  // any of them; no token passes
   std::optional<double> trace_sampling_percent;
+  bool leaving = false;  // clients go elsewhere: connections end with their next answer
   bool operator==(const PlanService&) const = default;
 };
 
@@ -141,6 +142,7 @@ struct Plan {
   std::vector<PlanListener> listeners;  // gateway
   std::vector<PlanCertificate> certificates;    // gateway
   std::map<std::string, PlanCluster> clusters;  // by name: all that routes name
+  bool draining = false;  // waypoint: it is leaving; what is open ends within Envoy's drain time
   bool operator==(const Plan&) const = default;
 };
 

@@ -48,8 +48,8 @@ void to_wire(const xds::Response& response, discovery::DeltaDiscoveryResponse& o
 
 }  // namespace
 
-// A node has one, two while its ztunnel is replaced; a client that lost its connection may leave one
-// behind for a while.
+// A node has one, two while its ztunnel is replaced; a client that lost its connection may leave
+// one behind for a while.
 constexpr std::size_t kStreamsOfCallerMax = 8;
 constexpr std::size_t kStreamsOfPlanMax = 256;  // the replicas of a waypoint or gateway
 
@@ -175,6 +175,7 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
 
   void pump_locked() {
     if (writing_ || ending_) return;
+    if (!member_ && hub_.nodes_wait) return;
     auto response = member_ ? member_->next() : session_.next();
     if (session_.must_reconnect())
       return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});

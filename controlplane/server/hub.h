@@ -4,6 +4,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,6 +22,7 @@ class Stream;
 struct Hub {
   Services services;
   std::vector<std::string> types;
+  std::atomic<bool> nodes_wait{false};  // streams that are no Envoy's get nothing yet
   mutable std::mutex mutex;
   std::map<const Stream*, std::weak_ptr<Stream>> streams;  // guarded by mutex
 

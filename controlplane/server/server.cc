@@ -21,7 +21,8 @@ namespace auth = istio::v1::auth;
 // A reconnecting client lists all it holds: some 90 bytes for each of 100,000 workloads.
 constexpr int kRequestBytesMax = 16 << 20;
 constexpr int kStreamsOfConnectionMax = 32;
-constexpr std::size_t kGrpcBytesMax = std::size_t{256} << 20;  // what all clients together may have buffered
+constexpr std::size_t kGrpcBytesMax = std::size_t{256}
+                                      << 20;  // what all clients together may have buffered
 constexpr int kResponseBytesMax = 200 << 20;  // what ztunnel takes
 constexpr auto kStopGrace = std::chrono::seconds(1);
 
@@ -178,6 +179,7 @@ Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
                                               const Services& services) {
   std::unique_ptr<State> state(new State{.hub = {.services = services, .types = options.types}});
+  state->hub.nodes_wait = options.nodes_wait;
   state->discovery = make_discovery_service(state->hub);
   state->certificates = make_certificate_service(state->hub);
   state->access_logs = make_access_log_service(state->hub);
@@ -219,6 +221,11 @@ Server::~Server() {
 
 void Server::wake() {
   for (const auto& stream : state_->hub.open_streams()) server::wake(*stream);
+}
+
+void Server::admit_nodes() {
+  state_->hub.nodes_wait = false;
+  wake();
 }
 
 std::vector<ClientStatus> Server::clients() const {

@@ -52,6 +52,7 @@ struct ServerOptions {
   std::vector<std::string> types;              // in the order of xds::Session
   std::string tls_address, plaintext_address;  // "ADDR:PORT", port 0 picks one; empty: not served
   std::string serving_chain_path, serving_key_path, roots_path;  // PEM, looked at every second
+  bool nodes_wait = false;  // nodes get nothing before admit_nodes(); Envoys and the CA are served
 };
 
 struct ClientStatus {
@@ -70,6 +71,8 @@ class Server {
 
   // The cache changed: every client is told.
   void wake();
+  // Nodes are told, from now on. (See ServerOptions::nodes_wait.)
+  void admit_nodes();
   std::vector<ClientStatus> clients() const;
   std::size_t connected() const;
   int tls_port() const;

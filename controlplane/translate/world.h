@@ -59,6 +59,8 @@ class World {
   // What the Envoys of a plan have taken. REQUIRES: every plan of the last apply() was given to the
   // feed before its progress was asked. Takes effect with the next apply().
   void served(const std::string& plan_id, const Progress& progress);
+  // The Envoys of all waypoints that are ready have said what they have: nodes may be told.
+  bool settled() const { return planner_.settled(); }
   // The key set behind an address, or why there is none: rules that need it then admit no token.
   // Takes effect with the next apply().
   void fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks);

@@ -12,6 +12,7 @@
 #include "envoy/extensions/access_loggers/grpc/v3/als.pb.h"
 #include "envoy/extensions/filters/http/cors/v3/cors.pb.h"
 #include "envoy/extensions/filters/http/fault/v3/fault.pb.h"
+#include "envoy/extensions/filters/http/lua/v3/lua.pb.h"
 #include "envoy/extensions/filters/http/rbac/v3/rbac.pb.h"
 #include "envoy/extensions/filters/http/router/v3/router.pb.h"
 #include "envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation.pb.h"
@@ -121,6 +122,8 @@ void encode_filters(hcm::HttpConnectionManager& out) {
   discovery.set_apply_default_config_without_warming(true);
   discovery.add_type_urls(
       "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication");
+  pack(::envoy::extensions::filters::http::lua::v3::Lua(),
+       *add_filter(kLeaveFilter, out).mutable_typed_config());
   pack(rbac::RBAC(), *add_filter(kDenyFilter, out).mutable_typed_config());
   rbac::RBAC nobody;
   nobody.mutable_rules()->set_action(::envoy::config::rbac::v3::RBAC::ALLOW);

@@ -190,6 +190,8 @@ std::string scope_of(const model::PlanListener& plan, const model::PlanListener:
 void encode_waypoint(const model::Plan& plan, const Settings& settings, const std::string& token,
                      listener::Listener& out) {
   out.set_name("waypoint");
+  // A listener that changes beyond its chains drains all of its connections.
+  if (plan.draining) out.set_stat_prefix("waypoint_draining");
   set_address("127.0.0.1", kWaypointPort, *out.mutable_address());
   ::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol proxy;
   proxy.set_stat_prefix("waypoint");

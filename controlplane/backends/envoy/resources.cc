@@ -9,6 +9,7 @@
 #include "controlplane/backends/envoy/routes.h"
 #include "controlplane/backends/envoy/wire.h"
 #include "envoy/config/core/v3/extension.pb.h"
+#include "envoy/extensions/filters/http/lua/v3/lua.pb.h"
 #include "envoy/extensions/transport_sockets/tls/v3/secret.pb.h"
 
 namespace weft::controlplane::envoy {
@@ -38,6 +39,17 @@ void allow_bodies(const std::vector<model::PlanRoute>& routes, route::RouteConfi
   }
 }
 
+// The connection ends with this answer: "connection: close", GOAWAY. (Envoy drains listeners, not
+// routes.)
+void end_connections(route::VirtualHost& out) {
+  ::envoy::extensions::filters::http::lua::v3::LuaPerRoute config;
+  config.mutable_source_code()->set_inline_string(
+      "function envoy_on_response(handle)\n"
+      "  handle:streamInfo():drainConnectionUponCompletion()\n"
+      "end\n");
+  pack(config, (*out.mutable_typed_per_filter_config())[kLeaveFilter]);
+}
+
 // One scope for every address of the service: a scope has one key.
 Made make_service(const model::PlanService& service) {
   if (is_connection(service.protocol)) return {};
@@ -51,6 +63,7 @@ Made make_service(const model::PlanService& service) {
   host.add_domains("*");
   add_authz(service.authz, authz, *host.mutable_typed_per_filter_config());
   add_jwt(service.jwt, *host.mutable_typed_per_filter_config());
+  if (service.leaving) end_connections(host);
   encode(service.routes,
          {.service = service.key.hostname,
           .service_ns = service.service_ns,

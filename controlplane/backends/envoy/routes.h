@@ -15,6 +15,7 @@ namespace weft::controlplane::envoy {
 
 inline constexpr const char* kDenyFilter = "weft.rbac.deny";
 inline constexpr const char* kAllowFilter = "weft.rbac.allow";
+inline constexpr const char* kLeaveFilter = "weft.leave";  // ends connections; off by default
 inline constexpr const char* kScopeHeader = "x-weft-dst";
 inline constexpr const char* kMetadata = "weft";  // key of our metadata on routes and clusters
 

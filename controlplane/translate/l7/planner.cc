@@ -55,10 +55,29 @@ Parsed<std::string> Planner::keys_for(const model::JwtRule& rule) const {
 
 std::optional<Clock::time_point> Planner::deadline() const {
   std::optional<Clock::time_point> out;
-  for (const auto& [host, one] : lingering_) {
-    if (!out || one.until < *out) out = one.until;
+  auto add = [&](Clock::time_point due) {
+    if (!out || due < *out) out = due;
+  };
+  for (const auto& [host, one] : lingering_) add(one.until);
+  for (const auto& [id, waypoint] : waypoints_) {
+    if (!waypoint.unused_since) continue;
+    if (!waypoint.plan.draining) add(*waypoint.unused_since + kDrainsAfter);
+    add(*waypoint.unused_since + kWaypointLingers);
   }
   return out;
+}
+
+bool Planner::drains(const Waypoint& waypoint) const {
+  return waypoint.unused_since && *waypoint.unused_since + kDrainsAfter <= now_;
+}
+
+// It lingered long enough: connections that were there are closed by now.
+bool Planner::is_over(const Lingering& one) const {
+  if (one.until <= now_) return true;
+  const auto at = waypoints_.find(one.plan_id);
+  if (at == waypoints_.end()) return false;
+  const auto& since = at->second.unused_since;
+  return since && *since + kWaypointLingers <= now_;
 }
 
 bool Planner::is_ready(const std::string& ns, const std::string& name, const char* key) const {
@@ -83,9 +102,12 @@ void Planner::expand_dirty() {
     clusters_.clear();
   }
   for (const std::string& ns : dirty_namespaces_) add_namespace(ns);
+  for (const auto& [id, waypoint] : waypoints_) {
+    if (drains(waypoint) != waypoint.plan.draining) dirty_plans_.insert(id);
+  }
   // An expired one is looked at again, and found to be over.
   for (const auto& [host, one] : lingering_) {
-    if (one.until <= now_) dirty_.insert(host);
+    if (is_over(one)) dirty_.insert(host);
   }
   std::set<std::string> dependents;
   for (const std::string& host : dirty_) {
@@ -110,7 +132,7 @@ void Planner::settle(const std::string& host, const ServiceRecord* before) {
   if (lingering != lingering_.end()) {
     dirty_plans_.insert(lingering->second.plan_id);
     const source::Service* service = facts_.service(host);
-    if (lingering->second.plan_id == id || service == nullptr || lingering->second.until <= now_) {
+    if (lingering->second.plan_id == id || service == nullptr || is_over(lingering->second)) {
       lingering_.erase(lingering);
     } else {
       const Waypoint& waypoint = waypoints_[lingering->second.plan_id];
@@ -164,13 +186,18 @@ model::Plan Planner::make_plan(const Waypoint& waypoint) const {
   model::Plan plan{.kind = model::Plan::Kind::kWaypoint,
                    .ns = waypoint.ns,
                    .name = waypoint.name,
-                   .id = "waypoint~" + waypoint.ns + "/" + waypoint.name};
-  auto add = [&](const ServiceRecord& record) {
-    plan.services.insert(plan.services.end(), record.ports.begin(), record.ports.end());
+                   .id = "waypoint~" + waypoint.ns + "/" + waypoint.name,
+                   .draining = drains(waypoint)};
+  auto add = [&](const ServiceRecord& record, bool leaving) {
+    for (const model::PlanService& port : record.ports) {
+      plan.services.push_back(port);
+      plan.services.back().leaving = leaving;
+    }
     for (const std::string& name : record.clusters) plan.clusters.emplace(name, cluster(name));
   };
   for (const std::string& host : waypoint.hosts) {
-    add(waypoint.lingering.contains(host) ? lingering_.at(host).record : records_.at(host));
+    const bool leaving = waypoint.lingering.contains(host);
+    add(leaving ? lingering_.at(host).record : records_.at(host), leaving);
   }
   return plan;
 }
@@ -212,6 +239,9 @@ void Planner::assemble(Turn& out) {
     waypoint.by_hand = by_hand;
     waypoint.hosts = wanted == hosts.end() ? std::set<std::string>{} : wanted->second.first;
     waypoint.lingering = wanted == hosts.end() ? std::set<std::string>{} : wanted->second.second;
+    const bool unused = !by_hand && waypoint.lingering.size() == waypoint.hosts.size();
+    if (!unused) waypoint.unused_since.reset();
+    if (unused && !waypoint.unused_since) waypoint.unused_since = now_;
     readiness_ = readiness_ || fresh;
     std::map<std::string, Admissions::Version> versions;
     for (const std::string& host : waypoint.hosts) {
@@ -387,6 +417,12 @@ Turn Planner::turn() {
   dirty_plans_.clear();
   everything_ = labels_ = readiness_ = gateways_ = progress_ = authns_ = false;
   return out;
+}
+
+bool Planner::settled() const {
+  return std::all_of(waypoints_.begin(), waypoints_.end(), [&](const auto& entry) {
+    return !entry.second.ready || admissions_.is_known(entry.first);
+  });
 }
 
 const WaypointView* Planner::waypoint_of(const std::string& host) const {

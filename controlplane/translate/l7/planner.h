@@ -54,6 +54,8 @@ class Planner {
   void fetched(const std::string& address, const Parsed<std::string>& jwks);
 
   Turn turn();
+  // Every waypoint whose pod is ready has answered for all that it serves.
+  bool settled() const;
 
   const WaypointView* waypoint_of(const std::string& host) const;
   // Principals of waypoints that an L4 policy must let through, sorted.
@@ -65,6 +67,7 @@ class Planner {
     std::string ns, name;
     bool by_hand = false, ready = false;
     std::set<std::string> hosts, lingering;
+    std::optional<Clock::time_point> unused_since;  // nobody is sent to it any more
     model::Plan plan;
     Progress progress;
   };
@@ -104,6 +107,8 @@ class Planner {
     Clock::time_point until;
     ServiceRecord record;
   };
+  bool is_over(const Lingering& one) const;
+  bool drains(const Waypoint& waypoint) const;
   std::map<std::string, Lingering> lingering_;                         // by host
   std::map<std::string, std::pair<std::string, WaypointView>> views_;  // host → plan id, view
   Admissions admissions_;
@@ -121,6 +126,12 @@ class Planner {
   std::vector<std::string> jwks_uris_;
 };
 
-inline constexpr auto kServiceLingers = std::chrono::seconds(20);
+// A service that left a waypoint stays configured there for those who are still connected: its
+// answers end busy connections, and Envoy ends those that were idle for an hour.
+inline constexpr auto kServiceLingers = std::chrono::minutes(61);
+// A waypoint that nobody is sent to any more drains once every node has heard of it, and goes when
+// Envoy's drain time (deploy::EnvoySettings::drain_seconds) is over as well.
+inline constexpr auto kDrainsAfter = std::chrono::seconds(2);
+inline constexpr auto kWaypointLingers = std::chrono::seconds(19);
 
 }  // namespace weft::controlplane::translate::l7

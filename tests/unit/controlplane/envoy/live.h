@@ -175,6 +175,46 @@ inline std::string exchange(const std::string& bytes, std::uint16_t port = kWayp
   }
 }
 
+// A client's connection that stays open.
+class Kept {
+ public:
+  explicit Kept(const Ask& ask) : ask_(ask), fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval limit{.tv_sec = 10, .tv_usec = 0};
+    ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    const sockaddr_in address = loopback(kWaypointPort);
+    ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+    write(proxy_v2(ask));
+  }
+  // The head of the answer; "" when the connection is gone.
+  std::string get() {
+    write("GET / HTTP/1.1\r\nhost: " + ask_.host + "\r\n\r\n");
+    std::string in;
+    char buffer[8192];
+    for (;;) {
+      const auto end = in.find("\r\n\r\n");
+      const auto length = in.find("content-length: ");
+      if (end != std::string::npos && length != std::string::npos &&
+          in.size() >= end + 4 + std::strtoul(in.c_str() + length + 16, nullptr, 10))
+        return in.substr(0, end);
+      const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, 0);
+      if (got <= 0) return "";
+      in.append(buffer, static_cast<std::size_t>(got));
+    }
+  }
+  // Waits for the peer to close it.
+  bool is_closed() {
+    char byte = 0;
+    return ::recv(fd_.get(), &byte, 1, 0) == 0;
+  }
+
+ private:
+  void write(const std::string& bytes) {
+    ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  const Ask ask_;
+  const Fd fd_;
+};
+
 inline Answer parse(const std::string& raw) {
   Answer out;
   const auto end = raw.find("\r\n\r\n");
@@ -272,7 +312,8 @@ class LiveEnvoy : public testing::Test {
       const std::string config = root_ / "bootstrap.yaml", log = root_ / "log";
       ::execl(WEFT_ENVOY, "envoy", "-c", config.c_str(), "--log-path", log.c_str(), "-l",
               std::getenv("WEFT_ENVOY_LOG") != nullptr ? std::getenv("WEFT_ENVOY_LOG") : "warning",
-              "--concurrency", "1", "--disable-hot-restart", nullptr);
+              "--concurrency", "1", "--disable-hot-restart", "--drain-time-s", "2",
+              "--drain-strategy", "immediate", nullptr);
       ::_exit(127);
     }
   }

@@ -11,6 +11,7 @@ namespace weft::controlplane::envoy {
 namespace {
 
 using Kind = model::TextMatch::Kind;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -359,6 +360,35 @@ TEST_F(Live, AServiceComesAndGoesUnderLoad) {
   load.join();
   EXPECT_GT(asked, 50);
   EXPECT_EQ(failed, 0);
+}
+
+TEST_F(Live, AServiceThatLeavesEndsItsConnectionsAlone) {
+  model::Plan plan = two_services();
+  apply(plan);
+  Kept leaving({}), staying({.to = "10.96.0.2:80"});
+  EXPECT_THAT(leaving.get(), Not(HasSubstr("connection: close")));
+  plan.services[0].leaving = true;
+  apply(plan);
+  const std::string last = leaving.get();
+  EXPECT_THAT(last, HasSubstr("200")) << "the request is answered";
+  EXPECT_THAT(last, HasSubstr("connection: close"));
+  EXPECT_TRUE(leaving.is_closed());
+  EXPECT_THAT(staying.get(), Not(HasSubstr("connection: close")));
+  EXPECT_THAT(staying.get(), HasSubstr("200"));
+}
+
+TEST_F(Live, AWaypointThatDrainsEndsBusyAndIdleConnections) {
+  model::Plan plan = two_services();
+  apply(plan);
+  Kept busy({}), idle({.to = "10.96.0.2:80"});
+  ASSERT_THAT(busy.get(), HasSubstr("200"));
+  ASSERT_THAT(idle.get(), Not(HasSubstr("connection: close")));
+  plan.draining = true;
+  apply(plan);
+  EXPECT_THAT(busy.get(), AllOf(HasSubstr("200"), HasSubstr("connection: close")));
+  EXPECT_TRUE(busy.is_closed());
+  EXPECT_TRUE(idle.is_closed()) << "within the drain time";
+  EXPECT_EQ(send({}).status, 200) << "who has not heard is served";
 }
 
 TEST_F(Live, AConnectionServiceHasItsOwnChain) {

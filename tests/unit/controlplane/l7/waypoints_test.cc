@@ -205,12 +205,49 @@ TEST(Waypoints, RemovalTakesTrafficOffFirstAndLeavesNothing) {
   EXPECT_THAT(world.plan("shop"),
               HasSubstr("* -> outbound|9080||reviews.shop.svc.cluster.local*1 retry"))
       << "what still comes is served";
-  ASSERT_TRUE(world.world.deadline());
+  const std::string id = "waypoint~shop/weft-waypoint";
+  EXPECT_TRUE(world.plans[id].services.at(0).leaving);
+  EXPECT_FALSE(world.plans[id].draining) << "nodes may not have heard yet";
+  EXPECT_EQ(world.world.deadline(), start + translate::l7::kDrainsAfter);
+  world.world.at(*world.world.deadline());
+  world.put("");
+  EXPECT_TRUE(world.plans[id].draining);
+  EXPECT_EQ(world.world.deadline(), start + translate::l7::kWaypointLingers);
   world.world.at(*world.world.deadline());
   world.put("");
   EXPECT_THAT(world.plans, IsEmpty());
   EXPECT_THAT(world.gateways, IsEmpty());
   EXPECT_EQ(world.world.status(kRouteKey), nullptr);
+}
+
+TEST(Waypoints, OneThatIsWantedAgainDrainsNoMore) {
+  L7World world;
+  const auto start = Clock::now();
+  world.world.at(start);
+  world.put(kReviews + kSubsets + kByUser);
+  world.serve("shop");
+  world.drop(kRouteKey.kind, "shop", "reviews");
+  world.world.at(start + translate::l7::kDrainsAfter);
+  world.put("");
+  const std::string id = "waypoint~shop/weft-waypoint";
+  ASSERT_TRUE(world.plans[id].draining);
+  world.put(kByUser);
+  EXPECT_FALSE(world.plans[id].draining);
+  EXPECT_FALSE(world.plans[id].services.at(0).leaving);
+  EXPECT_EQ(world.world.deadline(), std::nullopt);
+}
+
+TEST(Waypoints, NodesWaitForTheEnvoysOfReadyWaypointsAlone) {
+  L7World world;
+  EXPECT_TRUE(world.world.settled());
+  world.put(kReviews + kSubsets + kByUser);
+  EXPECT_TRUE(world.world.settled()) << "its pod is not there yet";
+  world.put(L7World::waypoint_pod("shop", "weft-waypoint", true));
+  EXPECT_FALSE(world.world.settled());
+  world.ack("shop", "weft-waypoint", translate::Progress::State::kPending);
+  EXPECT_FALSE(world.world.settled());
+  world.ack("shop", "weft-waypoint", translate::Progress::State::kRejected);
+  EXPECT_TRUE(world.world.settled()) << "a refusal is an answer";
 }
 
 TEST(Waypoints, OptOutIsHonouredAndSaid) {

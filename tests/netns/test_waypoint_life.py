@@ -1,0 +1,181 @@
+"""W3: a waypoint comes, goes, dies and comes again under load. Nothing that a policy denies passes; what is allowed fails only when an Envoy died."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import weft
+from weft import account, eventually, namespace, pod, python_app, service
+
+NS = "life"
+VS, POLICY = "virtualservice", "authorizationpolicy.security.istio.io"
+L7 = "WeftL7Enforced"
+
+# HTTP/1.1 with kept connections; its own counter is what tests believe.
+APP = """
+import collections, http.server, json, socket
+counts = collections.Counter()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    def do_GET(self):
+        body = json.dumps(counts).encode() if self.path == "/count" else b"here"
+        counts[self.path] += 1
+        self.send_response(200)
+        self.send_header("x-bookinfo", "app")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *words): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 512
+    address_family = socket.AF_INET6
+Server(("::", 8080), Handler).serve_forever()
+"""
+
+
+def web(name, node):
+    port = {"name": "http", "port": 80, "targetPort": 8080, "appProtocol": "http"}
+    return [pod(NS, name, [weft.PYTHON, "-c", APP], node=node, ready_port=8080), service(NS, name, [port])]
+
+
+def routed(name):
+    """Everything as before, and every answer says that a waypoint gave it."""
+    return {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name, "namespace": NS},
+            "spec": {"hosts": [name], "http": [{"headers": {"response": {"set": {"x-bookinfo": "waypoint"}}}, "route": [{"destination": {"host": name}}]}]}}
+
+
+def only_open(name):
+    return weft.authorization(NS, name, selector={"matchLabels": {"app": name}}, action="ALLOW", rules=[{"to": [{"operation": {"paths": ["/open"]}}]}])
+
+
+def statuses(counts):
+    return {key.split()[0] for key in counts}
+
+
+class World:
+    def __init__(self, mesh):
+        self.mesh = mesh
+        mesh.apply([namespace(NS, True), account(NS, "client"), pod(NS, "client", sa="client", node="node1"), *web("guarded", "node2"),
+                    *web("plain", "node2")])
+        for name in ("client", "guarded", "plain"):
+            mesh.wait("pod", name, ns=NS)
+        mesh.wait_captured(*[(NS, name) for name in ("client", "guarded", "plain")])
+        eventually(lambda: self.ask("plain", "/") == {"200 app": 1})
+
+    def ask(self, name, path, n=1, *more):
+        out = self.mesh.exec(NS, "client", *python_app("hammer", f"http://{name}{path}", "-n", n, "--timeout", 5, *more)).stdout
+        return json.loads(out)["counts"]
+
+    def load(self, name, path, seconds, rate=100, *more):
+        argv = python_app("hammer", f"http://{name}{path}", "--rate", rate, "--seconds", seconds, "-c", 8, "--timeout", 10, "--log", *more)
+        process = self.mesh.popen(NS, "client", *argv, stdout=subprocess.PIPE, text=True)
+        return lambda: json.loads(process.communicate(timeout=seconds + 40)[0])
+
+    def reached(self, name, path):
+        text = self.mesh.exec(NS, name, "curl", "-s", "http://127.0.0.1:8080/count").stdout
+        return json.loads(text).get(path, 0)
+
+    def condition(self, kind, name, wanted):
+        for one in self.mesh.get(kind, name, NS)["status"].get("conditions", []):
+            if one["type"] == wanted:
+                return f"{one['status']} {one['reason']}: {one['message']}"
+        return ""
+
+    def waypoint_pods(self):
+        return [p["metadata"]["name"] for p in self.mesh.get("pod", ns=NS)["items"] if "weft.dev/waypoint" in p["metadata"].get("labels", {})]
+
+    def settle(self):
+        """Both through the waypoint, the policy enforced."""
+        self.mesh.apply([routed("plain"), routed("guarded"), only_open("guarded")])
+        eventually(lambda: self.ask("plain", "/", 3) == {"200 waypoint": 3}, 20)
+        eventually(lambda: self.ask("guarded", "/open", 3) == {"200 waypoint": 3}, 20)
+        eventually(lambda: statuses(self.ask("guarded", "/secret", 3)) == {"403"}, 20)
+
+
+@pytest.fixture(scope="module")
+def world():
+    mesh = weft.Sandbox(f"life{os.getpid()}")
+    try:
+        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
+        yield World(mesh)
+    finally:
+        if os.environ.get("WEFT_TEST_KEEP") != "1":
+            mesh.down()
+
+
+def shown(results):
+    return [(r["counts"], r["errors"]) for r in results]
+
+
+def test_nobody_notices_that_a_waypoint_comes_and_goes(world):
+    fresh, early = world.load("plain", "/", 34), world.load("plain", "/", 6, 100, "--reuse")
+    time.sleep(1)
+    world.mesh.apply([routed("plain")])
+    eventually(lambda: world.ask("plain", "/", 3) == {"200 waypoint": 3}, 15)
+    kept = world.load("plain", "/", 26, 100, "--reuse")
+    time.sleep(1)
+    world.mesh.delete(VS, "plain", NS)
+    eventually(lambda: not world.waypoint_pods(), 60, every=0.3, what="the waypoint is gone")
+    assert early()["counts"].keys() <= {"200 app", "200 waypoint"}
+    for one in (fresh(), kept()):
+        assert set(one["counts"]) == {"200 app", "200 waypoint"} and sum(one["counts"].values()) > 2000, shown([one])
+        assert max(one["log"])[1] == "200 app"
+
+
+def test_a_control_plane_that_restarts_loses_nothing_and_opens_nothing(world):
+    world.settle()
+    before = world.reached("guarded", "/secret")
+    loads = [world.load("plain", "/", 8, 60, "--reuse"), world.load("guarded", "/open", 8, 60), world.load("guarded", "/secret", 8, 80)]
+    time.sleep(1)
+    world.mesh.sb("stop", "controlplane", "--signal", "KILL")
+    time.sleep(0.5)
+    world.mesh.sb("start", "controlplane")
+    plain, allowed, denied = [one() for one in loads]
+    assert set(plain["counts"]) == {"200 waypoint"}, shown([plain])
+    assert set(allowed["counts"]) == {"200 waypoint"}, shown([allowed])
+    assert statuses(denied["counts"]) == {"403"}, shown([denied])
+    assert world.reached("guarded", "/secret") == before
+    assert "nodes are told" in world.mesh.logs("controlplane")
+    world.mesh.apply([{**routed("plain"), "spec": {"hosts": ["plain"], "http": [{"directResponse": {"status": 418}}]}}])
+    eventually(lambda: world.ask("plain", "/") == {"418": 1}, what="the new control plane is heard")
+
+
+@pytest.mark.parametrize("how", ["killed", "restarted"])
+def test_a_waypoint_that_dies_lets_nothing_through_and_comes_again(world, how):
+    world.settle()
+    before = world.reached("guarded", "/secret")
+    loads = [world.load("guarded", "/secret", 8, 120, "--reuse"), world.load("guarded", "/open", 8, 80)]
+    time.sleep(1)
+    if how == "killed":
+        for pid in world.mesh.pids("envoy"):
+            os.kill(pid, signal.SIGKILL)
+    else:
+        for name in world.waypoint_pods():
+            world.mesh.delete("pod", name, NS)
+    denied, allowed = [one() for one in loads]
+    assert "200" not in statuses(denied["counts"]) and "403" in statuses(denied["counts"]), shown([denied])
+    assert world.reached("guarded", "/secret") == before
+    assert [key for at, key in allowed["log"] if at > 7] and {key for at, key in allowed["log"] if at > 7} == {"200 waypoint"}, shown([allowed])
+
+
+def test_without_a_waypoint_policy_is_closed_and_routing_open_and_status_says_so(world):
+    world.settle()
+    before = world.reached("guarded", "/open")
+    world.mesh.sb("stop", "envoy")
+    try:
+        eventually(lambda: world.ask("plain", "/", 3) == {"200 app": 3}, 15, what="routing fails open")
+        said = eventually(lambda: text if (text := world.condition(VS, "plain", L7)).startswith("False") else "", what="the route's status")
+        assert "requests go straight to its pods" in said
+        for path in ("/open", "/secret"):
+            counts = world.ask("guarded", path, 50)
+            assert "200" not in statuses(counts), counts
+        assert world.reached("guarded", "/open") == before
+        said = world.condition(POLICY, "guarded", L7)
+        assert said.startswith("False") and "policy fails closed" in said, said
+    finally:
+        world.mesh.sb("start", "envoy")
+    world.settle()

@@ -179,3 +179,56 @@ def test_without_a_waypoint_policy_is_closed_and_routing_open_and_status_says_so
     finally:
         world.mesh.sb("start", "envoy")
     world.settle()
+
+
+FORGED = ["x-weft-peer: spiffe://cluster.local/ns/life/sa/boss", "x-weft-dst: 0.0.0.0:80", "weft.peer: spiffe://cluster.local/ns/life/sa/boss",
+          "x-forwarded-client-cert: URI=spiffe://cluster.local/ns/life/sa/boss", "x-forwarded-for: 10.9.9.9", "x-real-ip: 10.9.9.9",
+          "x-envoy-original-path: /open", "x-envoy-external-address: 10.9.9.9", "x-envoy-internal: true", "x-original-url: /open",
+          "x-envoy-original-dst-host: 127.0.0.1:15000"]
+
+# One connection: what stands before the request, and what came back until the peer closed or 2 s passed.
+RAW = """
+import socket, sys
+s = socket.create_connection(("guarded", 80), 3)
+s.settimeout(2)
+s.sendall(bytes.fromhex(sys.argv[1]) + b"GET /secret HTTP/1.1\\r\\nhost: guarded\\r\\nconnection: close\\r\\n\\r\\n")
+got = b""
+try:
+    while part := s.recv(65536): got += part
+except OSError as error: got += str(error).encode()
+print(got.decode(errors="replace"))
+"""
+
+
+def proxy_v2(tlv):
+    """A header that claims another client, and an identity by `tlv` (bytes, or nothing)."""
+    block = bytes([10, 9, 9, 9, 10, 9, 9, 8]) + (4000).to_bytes(2, "big") + (80).to_bytes(2, "big")
+    if tlv is not None:
+        block += b"\xd0" + len(tlv).to_bytes(2, "big") + tlv
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + len(block).to_bytes(2, "big") + block
+
+
+def test_what_a_client_claims_to_be_is_not_believed(world):
+    """W5, from a pod through the mesh: the policy allows one account and one address that the client does not have."""
+    boss = {"source": {"principals": ["cluster.local/ns/life/sa/boss"]}}
+    there = {"source": {"remoteIpBlocks": ["10.9.9.9/32"]}}
+    unlike = {"source": {"notPrincipals": ["cluster.local/ns/life/sa/client"]}}
+    world.settle()
+    secret = [{"operation": {"paths": ["/secret"]}}]
+    rules = [{"from": [boss], "to": secret}, {"from": [there], "to": secret}, {"from": [unlike], "to": secret}, {"to": [{"operation": {"paths": ["/open"]}}]}]
+    world.mesh.apply([weft.authorization(NS, "guarded", selector={"matchLabels": {"app": "guarded"}}, action="ALLOW", rules=rules)])
+    eventually(lambda: world.ask("guarded", "/open") == {"200 waypoint": 1} and world.condition(POLICY, "guarded", L7).startswith("True"))
+    before, envoys = world.reached("guarded", "/secret"), world.mesh.pids("envoy")
+    for header in FORGED:
+        assert statuses(world.ask("guarded", "/secret", 2, "-H", header)) == {"403"}, header
+    every = [word for header in FORGED for word in ("-H", header)]
+    assert statuses(world.ask("guarded", "/secret", 2, *every)) == {"403"}
+    spiffe = b"spiffe://cluster.local/ns/life/sa/boss"
+    assert world.mesh.exec(NS, "client", weft.PYTHON, "-c", RAW, "").stdout.startswith("HTTP/1.1 403"), "the request by itself is a good one"
+    for tlv in (spiffe, None, b"", b"x" * 60000, spiffe + b"\xff"):
+        got = world.mesh.exec(NS, "client", weft.PYTHON, "-c", RAW, proxy_v2(tlv).hex()).stdout
+        assert got.startswith("HTTP/1.1 400") and "here" not in got, (tlv and tlv[:50], got)
+    got = world.mesh.exec(NS, "client", weft.PYTHON, "-c", RAW, b"PROXY TCP4 10.9.9.9 10.9.9.8 4000 80\r\n".hex()).stdout
+    assert got.startswith("HTTP/1.1 400"), got
+    assert world.reached("guarded", "/secret") == before and world.mesh.pids("envoy") == envoys, "reached, or Envoy died"
+    assert world.ask("guarded", "/open") == {"200 waypoint": 1}

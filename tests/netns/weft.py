@@ -48,6 +48,7 @@ def dump(value):
 class Sandbox:
     def __init__(self, name):
         self.name = name
+        self.may_refuse = False
         self.log_dir = f"/run/weft/sandbox/{name}/logs"
 
     # --- weftctl
@@ -66,7 +67,16 @@ class Sandbox:
         return self.sb("up", *argv, timeout=timeout)
 
     def down(self):
-        return self.sb("down", timeout=60)
+        """Ends it. No client may have refused what the control plane sent, unless the test made it so (`may_refuse`)."""
+        refused = [] if self.may_refuse else self.refusals()
+        done = self.sb("down", timeout=60)
+        assert not refused, "configuration was refused:\n" + "\n".join(refused[:5])
+        return done
+
+    def refusals(self):
+        """What the control plane's log says of NACKs, its earlier lives included."""
+        log = self.sb("logs", "controlplane", check=False).stdout
+        return [line for line in log.splitlines() if "client refused configuration" in line]
 
     def apply(self, manifest, check=True):
         if not isinstance(manifest, str):

@@ -44,6 +44,13 @@ def memory(result):
     return lines
 
 
+def waypoint(result):
+    found = result["waypoint"]
+    return ["", "WAYPOINT (Envoy)",
+            f"one route changed among {found['services']} services: {found['change_ms']:.0f} ms from apply to effect, {found['change_bytes']:.0f} B to Envoy; "
+            f"Envoy's RSS {found['rss'] / 1e6:.0f} MB, its CPU {found['cpu_us_each']:.0f} µs a request (16 kept connections)"]
+
+
 def judgement(result):
     lines = ["", "BUDGETS (DESIGN §10)"]
     for row in result["budgets"]:
@@ -60,4 +67,4 @@ def table(result):
     about = result["machine"]
     lines = [f"{about['cpus']} CPUs, {about['cpu']}; kernel {about['kernel']}; load, both nodes and both ends on the same CPUs"]
     lines += [f"{engine}: I/O by {used['io']}, {used['tls']}" for engine, used in result["engines"].items()]
-    return "\n".join(lines + [""] + figures(result) + memory(result) + judgement(result))
+    return "\n".join(lines + [""] + figures(result) + memory(result) + waypoint(result) + judgement(result))

@@ -61,6 +61,7 @@ def interrupted(*_):
 def bench(chosen, worlds, progress):
     import budgets
     import plan
+    import waypoint
 
     result = {"schema": SCHEMA, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "quick": chosen.quick, "rounds": chosen.rounds,
               "seconds": chosen.seconds, "machine": machine(), "engines": {}, "memory": {}, "tunnel": {}}
@@ -75,6 +76,10 @@ def bench(chosen, worlds, progress):
         result["tunnel"][world.engine] = idle_tunnel(f"{chosen.bin}/hbone-bench", world.engine, 256)
     figures = [figure for figure in plan.FIGURES if chosen.only in figure.name]
     result["figures"] = plan.measure(worlds, figures, chosen.places, chosen.rounds, chosen.seconds, progress)
+    served = waypoint.Waypoint(worlds[0].sandbox, 20 if chosen.quick else 500)
+    progress.say(f"a waypoint of {served.services} services")
+    served.up()
+    result["waypoint"] = served.measure(rounds=3 if chosen.quick else 15, count=500 if chosen.quick else 10000)
     result["budgets"] = budgets.judge(result, chosen.engines)
     result["took_s"] = round(time.monotonic() - progress.start, 1)
     return result
@@ -90,7 +95,7 @@ def main():
 
     signal.signal(signal.SIGTERM, interrupted)
     figures = sum(chosen.only in figure.name for figure in plan.FIGURES)
-    steps = chosen.rounds * figures * len(chosen.places) + 2 * len(chosen.engines)
+    steps = chosen.rounds * figures * len(chosen.places) + 2 * len(chosen.engines) + 1
     progress = plan.Progress(steps, limit_s=60 if chosen.quick else 420)
     worlds = [world.World(engine) for engine in chosen.engines]
     try:

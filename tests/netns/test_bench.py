@@ -56,6 +56,7 @@ def test_quick_bench_has_every_figure_of_every_case(tmp_path):
         assert row["want"] and set(row["met"]) == {"uring", "epoll"}, row
         assert None not in row["met"].values(), row
         assert row["budget"] in out
+    assert all(value > 0 for value in result["waypoint"].values()), result["waypoint"]
     assert left_behind(bench.pid) == []
 
 

@@ -391,6 +391,23 @@ TEST_F(Live, AWaypointThatDrainsEndsBusyAndIdleConnections) {
   EXPECT_EQ(send({}).status, 200) << "who has not heard is served";
 }
 
+TEST_F(Live, LeavingAndDrainingSayGoAwayInHttp2) {
+  model::Plan plan = two_services();
+  apply(plan);
+  Kept2 leaving({}), draining({.to = "10.96.0.2:80"}), idle({.to = "10.96.0.2:80"});
+  for (Kept2* one : {&leaving, &draining, &idle}) ASSERT_TRUE(one->get());
+  plan.services[0].leaving = true;
+  apply(plan);
+  EXPECT_TRUE(leaving.get());
+  EXPECT_TRUE(leaving.is_closed() && leaving.going_away());
+  EXPECT_TRUE(draining.get() && !draining.going_away());
+  plan.draining = true;
+  apply(plan);
+  EXPECT_TRUE(draining.get());
+  EXPECT_TRUE(draining.is_closed() && draining.going_away());
+  EXPECT_TRUE(idle.is_closed()) << "within the drain time";
+}
+
 TEST_F(Live, AConnectionServiceHasItsOwnChain) {
   model::Plan plan = two_services();
   plan.services[1].protocol = mesh::AppProtocol::kTcp;
@@ -401,6 +418,13 @@ TEST_F(Live, AConnectionServiceHasItsOwnChain) {
   const Answer raw = send({.to = "10.96.0.2:80", .headers = {"x-weft-dst: kept"}});
   EXPECT_THAT(raw.body, HasSubstr("x-weft-dst: kept")) << "bytes pass as they are";
   EXPECT_THAT(send({}).body, HasSubstr("v1\n"));
+  Kept open({.to = "10.96.0.2:80"});
+  ASSERT_THAT(open.get(), HasSubstr("200"));
+  plan.draining = true;
+  apply(plan);
+  EXPECT_THAT(open.get(), HasSubstr("200")) << "bytes go on";
+  EXPECT_TRUE(open.is_closed()) << "until the drain time is over";
+  plan.draining = false;
   plan.services[1].authz.closed = true;
   apply(plan);
   EXPECT_EQ(send({.to = "10.96.0.2:80"}).status, 0);

@@ -126,7 +126,21 @@ bool World::is_target(const model::AuthzPolicy& policy, const mesh::Workload& wo
       });
 }
 
+namespace {
+
+// A pod that the control plane made for a gateway. Who comes to it comes from outside, in plain
+// text or with TLS of his own; its Envoy has the policies that apply to it (l7/gateway_plan.cc).
+bool is_edge(const source::Pod& pod) {
+  const auto gateway = pod.labels.find("weft.dev/gateway");
+  const auto manager = pod.labels.find("app.kubernetes.io/managed-by");
+  return gateway != pod.labels.end() && gateway->second == pod.service_account &&
+         manager != pod.labels.end() && manager->second == "weft-controlplane";
+}
+
+}  // namespace
+
 void World::add_policies(const View& view, const source::Pod& pod, mesh::Workload& workload) const {
+  if (is_edge(pod)) return;
   for (const model::AuthzPolicy* policy : view.policies) {
     const bool applies = policy->targets.empty() ? source::selects(policy->selector, pod.labels)
                                                  : is_target(*policy, workload);

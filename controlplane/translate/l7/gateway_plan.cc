@@ -194,12 +194,16 @@ class Maker {
         return false;
       }
       const auto found = objects().certificates().find(name);
-      if (found == objects().certificates().end() || !found->second.problem.empty()) {
-        record.bad_reference =
-            "InvalidCertificateRef: Secret " + name + " " +
-            (found == objects().certificates().end() ? "is not there" : found->second.problem);
-        return false;
-      }
+      const bool there = found != objects().certificates().end();
+      const bool whole = there && !found->second.chain_pem.empty();
+      const bool mutual = tls.mode != model::ServerTls::Mode::kSimple;
+      std::string problem = there ? found->second.problem : "is not there";
+      if (there && problem.empty() && !whole) problem = "holds no tls.crt";
+      if (whole && mutual && found->second.ca_pem.empty()) problem = "holds no ca.crt";
+      if (!problem.empty())
+        record.bad_reference = "InvalidCertificateRef: Secret " + name + " " + problem;
+      if (!whole || (mutual && found->second.ca_pem.empty())) return false;
+      if (!problem.empty()) record.bad_reference += "; the one before it is served";
       model::PlanCertificate made{.name = name,
                                   .chain_pem = found->second.chain_pem,
                                   .key_pem = found->second.key_pem,
@@ -244,7 +248,8 @@ class Maker {
     }
     PlanListener::Chain chain;
     chain.tls = listener.tls;
-    if (tls && !passthrough && !add_certificates(plan, gateway, *chain.tls, of)) return;
+    of.left_out = tls && !passthrough && !add_certificates(plan, gateway, *chain.tls, of);
+    if (of.left_out) return;
     if (tls) {
       for (const std::string& host : listener.hosts) {
         if (host != "*") chain.sni.push_back(host);
@@ -372,13 +377,19 @@ class Maker {
   // Policies and tokens of the gateway's own pods, and an order that does not depend on objects'.
   void finish(model::Plan& plan) {
     Reach reach(facts());
-    PolicyList own;
-    for (const auto& [name, pod] : in_namespace(facts().pods, plan.ns)) {
-      const auto label = pod.labels.find("weft.dev/gateway");
-      if (label == pod.labels.end() || label->second != plan.name) continue;
-      own = policies_of(facts(), pod, facts().services_of(pod));
-      break;
+    // As its pods will be: they must not find an open configuration when they come.
+    source::Pod pod;
+    pod.name = plan.name;
+    pod.ns = plan.ns;
+    if (const auto own = out_.desired.find(plan.id); own != out_.desired.end())
+      pod.labels = own->second.pod_labels;
+    pod.labels["weft.dev/gateway"] = plan.name;
+    pod.labels["gateway.networking.k8s.io/gateway-name"] = plan.name;
+    for (const auto& [name, one] : in_namespace(facts().pods, plan.ns)) {
+      const auto label = one.labels.find("weft.dev/gateway");
+      if (label != one.labels.end() && label->second == plan.name) pod = one;
     }
+    PolicyList own = policies_of(facts(), pod, facts().services_of(pod));
     for (const model::AuthzPolicy* one :
          policies_targeting(facts(), plan.ns, plan.name, "Gateway")) {
       if (std::find(own.begin(), own.end(), one) == own.end()) own.push_back(one);

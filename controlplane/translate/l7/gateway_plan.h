@@ -30,7 +30,8 @@ struct GatewayRecord {
   std::string unserved;  // why
   struct OfListener {
     std::uint32_t attached = 0;
-    std::string bad_reference;  // a Secret that is not there or not permitted
+    std::string bad_reference;  // a Secret that is not there, not permitted or broken
+    bool left_out = false;      // because of it
     std::string conflict;
   };
   std::map<std::string, OfListener> listeners;                                  // by name

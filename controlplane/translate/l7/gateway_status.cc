@@ -127,7 +127,7 @@ ObjectStatus ingress_status(const StatusInputs& in, const Known<model::Gateway>&
     if (http) one.route_kinds = {"HTTPRoute", "GRPCRoute"};
     if (of != record.listeners.end()) {
       const GatewayRecord::OfListener& state = of->second;
-      const bool good = state.bad_reference.empty() && state.conflict.empty();
+      const bool good = !state.left_out && state.conflict.empty();
       one.attached_routes = state.attached;
       one.conditions = {
           {"Accepted", state.conflict.empty(), state.conflict.empty() ? "Accepted" : "Conflicted",

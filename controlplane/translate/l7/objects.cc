@@ -12,6 +12,7 @@
 #include "controlplane/frontends/istio/service_entry.h"
 #include "controlplane/frontends/istio/telemetry.h"
 #include "controlplane/frontends/istio/virtual_service.h"
+#include "controlplane/translate/l7/certificate.h"
 
 namespace weft::controlplane::translate::l7 {
 namespace {
@@ -178,14 +179,14 @@ void Objects::put_secret(const Object& object, Touched& touched) {
   out.key_pem = value("tls.key").empty() ? value("key") : value("tls.key");
   out.ca_pem = value("ca.crt").empty() ? value("cacert") : value("ca.crt");
   const std::string name = object.ns + "/" + object.name;
-  if (out.chain_pem.empty() && out.ca_pem.empty()) {
-    touched.gateways = certificates_.erase(name) != 0;
-    return;
+  const auto before = certificates_.find(name);
+  const bool other = out.chain_pem.empty() && out.ca_pem.empty();
+  if (other && before == certificates_.end()) return;
+  std::string problem = why_no_certificate(out.chain_pem, out.key_pem, out.ca_pem);
+  if (!problem.empty()) {
+    out = before == certificates_.end() ? Certificate{} : before->second;
+    out.problem = std::move(problem);
   }
-  if (!out.chain_pem.empty() && !out.chain_pem.contains("BEGIN CERTIFICATE"))
-    out.problem = "tls.crt holds no PEM certificate";
-  if (!out.chain_pem.empty() && !out.key_pem.contains("PRIVATE KEY"))
-    out.problem = "tls.key holds no PEM private key";
   certificates_.insert_or_assign(name, std::move(out));
   touched.gateways = true;
 }

@@ -61,7 +61,8 @@ class Objects {
   std::vector<const model::RouteTable*> tables_for(const std::string& host) const;
   // Rules about a host: exact ones, else those of the longest wildcard.
   std::vector<const model::Destination*> destinations_for(const std::string& host) const;
-  // TLS Secrets ("ns/name") for gateways: {chain, key, ca} in PEM.
+  // TLS Secrets ("ns/name") for gateways: {chain, key, ca} in PEM. With a problem: what was there
+  // before it, or nothing.
   struct Certificate {
     std::string chain_pem, key_pem, ca_pem, problem;
   };

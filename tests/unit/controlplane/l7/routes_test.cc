@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controlplane/translate/l7/certificate.h"
 #include "l7_world.h"
 
 namespace weft::controlplane {
@@ -201,6 +202,40 @@ TEST(Edge, IstiosGatewayGetsOneOfOurs) {
   EXPECT_EQ(world.gateways[0].pod_labels.at("istio"), "ingressgateway");
   EXPECT_THAT(world.condition({"Gateway.networking.istio.io", "shop", "edge"}, "Programmed"),
               HasSubstr("False Pending"));
+}
+
+TEST(Edge, PolicyForItsPodsIsThereBeforeThemAndNotTheirNodesAffair) {
+  L7World world;
+  world.put(kTwo + kIngress + R"(
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: edge, namespace: weft-system}
+spec: {selector: {matchLabels: {istio: ingressgateway}}, rules: [{from: [{source: {ipBlocks: [10.0.0.1]}}]}]}
+)");
+  EXPECT_THAT(text(world.plans["gateway~weft-system/istio-ingressgateway"]),
+              Not(HasSubstr("chain authz=-")));
+  auto pod = [](const std::string& account) {
+    return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + account +
+           ", namespace: weft-system, labels: {istio: ingressgateway, weft.dev/mesh: enabled, "
+           "weft.dev/gateway: istio-ingressgateway, app.kubernetes.io/managed-by: "
+           "weft-controlplane}}\nspec: {nodeName: node1, serviceAccountName: " +
+           account + "}\nstatus: {phase: Running, podIP: 10.244.1." +
+           std::to_string(account.size()) + "}\n";
+  };
+  world.put(pod("istio-ingressgateway") + "---\n" + pod("somebody"));
+  EXPECT_THAT(world.workload("weft-system", "istio-ingressgateway").authorization_policies,
+              IsEmpty());
+  EXPECT_EQ(world.workload("weft-system", "somebody").authorization_policies.size(), 1u);
+}
+
+TEST(Edge, ACertificateThatIsNoneIsNotServedAndReadsLikeNoKey) {
+  using translate::l7::why_no_certificate;
+  EXPECT_EQ(why_no_certificate("", "", ""), "tls.crt holds no PEM certificate");
+  EXPECT_EQ(
+      why_no_certificate("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "", ""),
+      "tls.crt holds no PEM certificate");
+  EXPECT_EQ(why_no_certificate("", "", "-----BEGIN"), "ca.crt holds no PEM certificate");
 }
 
 TEST(Edge, AServiceWithAWaypointIsReachedByItsAddress) {

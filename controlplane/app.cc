@@ -39,6 +39,8 @@ constexpr auto kTick = std::chrono::milliseconds(500);
 // service loses its waypoint meanwhile; and no longer than this. Envoy comes back within a second
 // (deploy::bootstrap).
 constexpr auto kNodesWaitMax = std::chrono::seconds(3);
+// Likewise Envoys, until the key sets that tokens need are fetched: without them no token is good.
+constexpr auto kEnvoysWaitMax = std::chrono::milliseconds(1500);
 
 std::string rfc3339(WallClock::time_point time) {
   const std::time_t seconds = WallClock::to_time_t(time);
@@ -64,10 +66,11 @@ class App::State {
       : config(config), world(world_options(config)), nodes(config.trust_domain) {}
 
   std::optional<Problem> start();
-  void turn();         // what the source has
-  void moved();        // what Envoys took, what was fetched
-  void tick();         // certificates and roots
-  void admit_nodes();  // when it is time
+  void turn();          // what the source has
+  void moved();         // what Envoys took, what was fetched
+  void tick();          // certificates and roots
+  void admit_envoys();  // when it is time
+  void admit_nodes();   // the same
   std::string answer(const std::string& request, bool trusted);
 
   const Config config;
@@ -88,7 +91,7 @@ class App::State {
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<api::JsonSocket> api;
   Fd signals;
-  std::optional<Clock::time_point> nodes_wait_until;  // none: nodes are told
+  std::optional<Clock::time_point> nodes_wait_until, envoys_wait_until;  // none: they are told
 
  private:
   void publish(const source::Batch& batch);
@@ -163,6 +166,7 @@ std::optional<Problem> App::State::start() {
   if (auto bad = start_envoys()) return bad;
   turn();
   if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
+  if (!world.knows_keys()) envoys_wait_until = Clock::now() + kEnvoysWaitMax;
   auto started =
       server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
                              .tls_address = config.tls_address,
@@ -170,7 +174,8 @@ std::optional<Problem> App::State::start() {
                              .serving_chain_path = serving_.chain_path,
                              .serving_key_path = serving_.key_path,
                              .roots_path = authority->bundle_path(),
-                             .nodes_wait = nodes_wait_until.has_value()},
+                             .nodes_wait = nodes_wait_until.has_value(),
+                             .envoys_wait = envoys_wait_until.has_value()},
                             {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters,
                              &fleet, &*envoy_tokens, collector.get()});
   if (!started) return started.error();
@@ -210,6 +215,15 @@ void App::State::turn() {
 
 void App::State::moved() {
   if (envoys->collect()) publish({});
+}
+
+void App::State::admit_envoys() {
+  if (!envoys_wait_until) return;
+  const bool known = world.knows_keys();
+  if (!known && Clock::now() < *envoys_wait_until) return;
+  envoys_wait_until.reset();
+  if (!known) spdlog::warn("not all key sets are fetched: Envoys are told without them");
+  server->admit_envoys();
 }
 
 void App::State::admit_nodes() {
@@ -393,6 +407,7 @@ void App::run() {
     if ((interest[1].revents & POLLIN) != 0) state_->turn();
     if ((interest[2].revents & POLLIN) != 0) state_->moved();
     if (state_->api) state_->api->turn();
+    state_->admit_envoys();
     state_->admit_nodes();
     if (Clock::now() < next_tick) continue;
     state_->tick();

@@ -175,7 +175,7 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
 
   void pump_locked() {
     if (writing_ || ending_) return;
-    if (!member_ && hub_.nodes_wait) return;
+    if (member_ ? hub_.envoys_wait : hub_.nodes_wait) return;
     auto response = member_ ? member_->next() : session_.next();
     if (session_.must_reconnect())
       return end({grpc::StatusCode::UNAVAILABLE, "too far behind, come again"});

@@ -22,7 +22,7 @@ class Stream;
 struct Hub {
   Services services;
   std::vector<std::string> types;
-  std::atomic<bool> nodes_wait{false};  // streams that are no Envoy's get nothing yet
+  std::atomic<bool> nodes_wait{false}, envoys_wait{false};  // their streams get nothing yet
   mutable std::mutex mutex;
   std::map<const Stream*, std::weak_ptr<Stream>> streams;  // guarded by mutex
 

@@ -180,6 +180,7 @@ Parsed<std::unique_ptr<Server>> Server::start(const ServerOptions& options,
                                               const Services& services) {
   std::unique_ptr<State> state(new State{.hub = {.services = services, .types = options.types}});
   state->hub.nodes_wait = options.nodes_wait;
+  state->hub.envoys_wait = options.envoys_wait;
   state->discovery = make_discovery_service(state->hub);
   state->certificates = make_certificate_service(state->hub);
   state->access_logs = make_access_log_service(state->hub);
@@ -221,6 +222,11 @@ Server::~Server() {
 
 void Server::wake() {
   for (const auto& stream : state_->hub.open_streams()) server::wake(*stream);
+}
+
+void Server::admit_envoys() {
+  state_->hub.envoys_wait = false;
+  wake();
 }
 
 void Server::admit_nodes() {

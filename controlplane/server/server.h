@@ -52,7 +52,8 @@ struct ServerOptions {
   std::vector<std::string> types;              // in the order of xds::Session
   std::string tls_address, plaintext_address;  // "ADDR:PORT", port 0 picks one; empty: not served
   std::string serving_chain_path, serving_key_path, roots_path;  // PEM, looked at every second
-  bool nodes_wait = false;  // nodes get nothing before admit_nodes(); Envoys and the CA are served
+  // Nodes get nothing before admit_nodes(), Envoys nothing before admit_envoys(); the CA is served.
+  bool nodes_wait = false, envoys_wait = false;
 };
 
 struct ClientStatus {
@@ -71,7 +72,8 @@ class Server {
 
   // The cache changed: every client is told.
   void wake();
-  // Nodes are told, from now on. (See ServerOptions::nodes_wait.)
+  // They are told, from now on. (See ServerOptions::nodes_wait.)
+  void admit_envoys();
   void admit_nodes();
   std::vector<ClientStatus> clients() const;
   std::size_t connected() const;

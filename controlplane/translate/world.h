@@ -61,6 +61,8 @@ class World {
   void served(const std::string& plan_id, const Progress& progress);
   // The Envoys of all waypoints that are ready have said what they have: nodes may be told.
   bool settled() const { return planner_.settled(); }
+  // fetched() was told of every address that rules name.
+  bool knows_keys() const { return planner_.knows_keys(); }
   // The key set behind an address, or why there is none: rules that need it then admit no token.
   // Takes effect with the next apply().
   void fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks);

@@ -419,6 +419,11 @@ Turn Planner::turn() {
   return out;
 }
 
+bool Planner::knows_keys() const {
+  return std::all_of(jwks_uris_.begin(), jwks_uris_.end(),
+                     [&](const std::string& address) { return fetched_.contains(address); });
+}
+
 bool Planner::settled() const {
   return std::all_of(waypoints_.begin(), waypoints_.end(), [&](const auto& entry) {
     return !entry.second.ready || admissions_.is_known(entry.first);

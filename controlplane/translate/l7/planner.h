@@ -56,6 +56,8 @@ class Planner {
   Turn turn();
   // Every waypoint whose pod is ready has answered for all that it serves.
   bool settled() const;
+  // Every key set that rules name by address was fetched, or could not be.
+  bool knows_keys() const;
 
   const WaypointView* waypoint_of(const std::string& host) const;
   // Principals of waypoints that an L4 policy must let through, sorted.

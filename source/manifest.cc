@@ -213,6 +213,10 @@ class Manifest {
 
 }  // namespace
 
+Parsed<ObjectPtr> make_object(json body, std::string origin) {
+  return make_object(std::move(body), {}, std::move(origin));
+}
+
 Parsed<std::vector<ObjectPtr>> parse_manifest(std::string_view text, std::string_view file) {
   if (text.size() > kMaxBytes) {
     return problem(std::string(file) + ": document: larger than 1 MiB, got " +

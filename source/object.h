@@ -36,7 +36,7 @@ struct Object {
   std::string uid;
   mesh::Labels labels, annotations;
   std::string creation_timestamp;  // RFC 3339 as given; compares as text; empty when absent
-  std::string origin;              // "file:line" of the document, or "kubernetes"
+  std::string origin;              // "file:line" of the document, or "kubernetes Pod default/web"
   std::shared_ptr<const nlohmann::json> body;  // the whole manifest, status included; never null
   std::uint64_t hash = 0;                      // of body; equal content, equal hash
   std::vector<std::pair<std::uint64_t, std::uint32_t>>
@@ -69,6 +69,9 @@ inline constexpr std::size_t kMaxBytes = 1 << 20;
 inline constexpr std::size_t kMaxNodes = 200'000;
 inline constexpr std::size_t kMaxDepth = 64;
 Parsed<std::vector<ObjectPtr>> parse_manifest(std::string_view text, std::string_view file);
+
+// One object that came as JSON. Refused as above, with `origin` in the text.
+Parsed<ObjectPtr> make_object(nlohmann::json body, std::string origin);
 
 // True for kinds without a namespace (Namespace, Node, GatewayClass …).
 bool is_cluster_scoped(std::string_view kind);

@@ -28,6 +28,7 @@
 #include "controlplane/xds/cache.h"
 #include "controlplane/xds/fleet.h"
 #include "source/files.h"
+#include "source/kube/source.h"
 
 namespace weft::controlplane {
 namespace {
@@ -74,7 +75,7 @@ class App::State {
   std::string answer(const std::string& request, bool trusted);
 
   const Config config;
-  std::unique_ptr<source::FilesSource> files;
+  std::unique_ptr<source::Source> objects;
   translate::World world;
   xds::Cache cache;
   std::unique_ptr<ca::Authority> authority;
@@ -98,6 +99,7 @@ class App::State {
   std::optional<Problem> start_envoys();
   std::optional<Problem> serve_certificate();
   std::optional<Problem> start_ca();
+  std::optional<Problem> start_source();
   json status() const;
   json clients() const;
   json ca_info() const;
@@ -150,6 +152,25 @@ std::optional<Problem> App::State::start_envoys() {
   return std::nullopt;
 }
 
+std::optional<Problem> App::State::start_source() {
+  if (config.source_dir.empty()) {
+    auto access = source::kube::find_access(config.kubeconfig);
+    if (!access) return Problem{"--source: " + access.error().text};
+    auto opened =
+        source::kube::KubeSource::open({.access = std::move(*access),
+                                        .resources = source::kube::controlplane_resources(),
+                                        .admit = translate::admit});
+    if (!opened) return Problem{"--source: " + opened.error().text};
+    objects = std::move(*opened);
+    return std::nullopt;
+  }
+  auto opened =
+      source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
+  if (!opened) return opened.error();
+  objects = std::move(*opened);
+  return std::nullopt;
+}
+
 std::optional<Problem> App::State::start() {
   sigset_t stop;
   sigemptyset(&stop);
@@ -159,10 +180,7 @@ std::optional<Problem> App::State::start() {
   signals.reset(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
   std::signal(SIGPIPE, SIG_IGN);
   if (auto bad = start_ca()) return bad;
-  auto opened =
-      source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
-  if (!opened) return opened.error();
-  files = std::move(*opened);
+  if (auto bad = start_source()) return bad;
   if (auto bad = start_envoys()) return bad;
   turn();
   if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
@@ -195,21 +213,23 @@ std::optional<Problem> App::State::start() {
   }
   spdlog::info(
       "serving tls={} plaintext={} source={} objects={} trust_domain={} certificate_ttl={}s",
-      config.tls_address, config.plaintext_address, config.source_dir, files->objects().size(),
+      config.tls_address, config.plaintext_address,
+      config.source_dir.empty() ? "kube" : config.source_dir, objects->objects().size(),
       config.trust_domain, config.certificate_ttl.count());
   return std::nullopt;
 }
 
 void App::State::turn() {
-  const source::Batch batch = files->poll();
-  if (files->problems_generation() != problems_seen_) {
-    problems_seen_ = files->problems_generation();
-    for (const source::FileProblem& one : files->problems()) spdlog::error("manifest {}", one.text);
-    gauges.file_problems = files->problems().size();
+  const source::Batch batch = objects->poll();
+  if (objects->problems_generation() != problems_seen_) {
+    problems_seen_ = objects->problems_generation();
+    for (const source::FileProblem& one : objects->problems())
+      spdlog::error("manifest {}", one.text);
+    gauges.file_problems = objects->problems().size();
   }
   if (batch.empty()) return;
   ++gauges.source_generation;
-  gauges.objects = files->objects().size();
+  gauges.objects = objects->objects().size();
   publish(batch);
 }
 
@@ -291,7 +311,7 @@ json App::State::status() const {
                               {"origin", one.origin},
                               {"conditions", std::move(conditions)}});
   }
-  for (const source::FileProblem& one : files->problems())
+  for (const source::FileProblem& one : objects->problems())
     out["problems"].push_back({{"file", one.file}, {"error", one.text}});
   out["generation"] = {{"source", gauges.source_generation.load()},
                        {"translate", gauges.translate_generation.load()},
@@ -398,7 +418,7 @@ void App::run() {
   auto next_tick = Clock::now();
   for (;;) {
     std::vector<pollfd> interest = {{.fd = state_->signals.get(), .events = POLLIN},
-                                    {.fd = state_->files->fd(), .events = POLLIN},
+                                    {.fd = state_->objects->fd(), .events = POLLIN},
                                     {.fd = state_->envoys->wake_fd(), .events = POLLIN}};
     if (state_->api) state_->api->interest(interest);
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next_tick - Clock::now());

@@ -12,9 +12,14 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
   constexpr std::string_view kFiles = "files:";
   // Not CLI11's required(): that would speak before an unknown flag is named.
   if (source.empty()) return Problem{"--source is required"};
-  if (!source.starts_with(kFiles) || source.size() == kFiles.size())
-    return Problem{"--source: must be files:DIR, got " + source};
-  config.source_dir = source.substr(kFiles.size());
+  constexpr std::string_view kKube = "kube:";
+  if (source.starts_with(kKube) && source.size() > kKube.size()) {
+    config.kubeconfig = source.substr(kKube.size());
+  } else if (source.starts_with(kFiles) && source.size() > kFiles.size()) {
+    config.source_dir = source.substr(kFiles.size());
+  } else if (source != "kube") {
+    return Problem{"--source: must be files:DIR, kube or kube:KUBECONFIG, got " + source};
+  }
   if (!out.empty() && (!out.starts_with(kFiles) || out.size() == kFiles.size()))
     return Problem{"--out: must be files:DIR, got " + out};
   if (!out.empty()) config.out_dir = out.substr(kFiles.size());
@@ -82,7 +87,8 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   CLI::App app("Weft's control plane: manifests in, xDS and certificates out.",
                "weft-controlplane");
   app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
-  app.add_option("--source", source, "Where the objects are: files:DIR; needed");
+  app.add_option("--source", source,
+                 "Where the objects are: files:DIR, kube:KUBECONFIG, or kube (in a pod); needed");
   app.add_option("--tls", config.tls_address, "Where xDS and the CA are served with TLS")
       ->capture_default_str();
   app.add_option("--tls-ip", config.tls_ips,

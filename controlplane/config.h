@@ -11,7 +11,8 @@
 namespace weft::controlplane {
 
 struct Config {
-  std::string source_dir;                     // --source files:DIR
+  std::string source_dir;                     // --source files:DIR; empty: Kubernetes
+  std::string kubeconfig;                     // --source kube:KUBECONFIG; empty: in a pod
   std::string tls_address = "0.0.0.0:15012";  // --tls
   std::vector<std::string> tls_ips;           // --tls-ip, into the serving certificate
   std::string plaintext_address;              // --plaintext; empty: not served

@@ -46,7 +46,7 @@ TEST(Config, HelpAndVersionAreText) {
 TEST(Config, MistakesAreNamed) {
   const std::pair<std::vector<const char*>, const char*> rows[] = {
       {{}, "--source"},
-      {{"--source", "kube"}, "--source: must be files:DIR, got kube"},
+      {{"--source", "kube:"}, "--source: must be files:DIR, kube or kube:KUBECONFIG, got kube:"},
       {{"--source", "files:"}, "must be files:DIR"},
       {{"--source", "files:/d", "--nonsense"}, "--nonsense"},
       {{"--source", "files:/d", "--tls", "15012"}, "--tls: must be ADDRESS:PORT, got 15012"},

@@ -264,12 +264,48 @@ class Maker {
     }
   }
 
+  // At a gateway sourceLabels and sourceNamespace speak of its own pods, not of who asks it.
+  std::vector<model::PlanRoute> of_own_pods(const model::Plan& plan,
+                                            std::vector<model::PlanRoute> routes) const {
+    const source::Pod pod = pod_of(plan);
+    std::vector<model::PlanRoute> out;
+    for (model::PlanRoute& route : routes) {
+      if (!route.rule.matches.empty()) {
+        model::RequestMatch& match = route.rule.matches[0];
+        if (!match.source_labels.empty() && !source::selects(match.source_labels, pod.labels))
+          continue;
+        if (match.source_namespace && *match.source_namespace != pod.ns) continue;
+        match.source_labels.clear();
+        match.source_namespace.reset();
+        if (match == model::RequestMatch{}) route.rule.matches.clear();
+      }
+      out.push_back(std::move(route));
+    }
+    return out;
+  }
+
+  // One of its pods, or what they will be: they must not find an open configuration when they come.
+  source::Pod pod_of(const model::Plan& plan) const {
+    source::Pod pod;
+    pod.name = plan.name;
+    pod.ns = plan.ns;
+    if (const auto own = out_.desired.find(plan.id); own != out_.desired.end())
+      pod.labels = own->second.pod_labels;
+    pod.labels["weft.dev/gateway"] = plan.name;
+    pod.labels["gateway.networking.k8s.io/gateway-name"] = plan.name;
+    for (const auto& [name, one] : in_namespace(facts().pods, plan.ns)) {
+      const auto label = one.labels.find("weft.dev/gateway");
+      if (label != one.labels.end() && label->second == plan.name) pod = one;
+    }
+    return pod;
+  }
+
   void add_hosts(model::Plan& plan, const Listener& listener, GatewayRecord& record,
                  const std::map<std::string, std::vector<const RouteTable*>>& by_host,
                  PlanListener::Chain& chain) {
     for (const auto& [host, tables] : by_host) {
       PlanHost made{.hosts = {host}, .https_redirect = listener.https_redirect};
-      made.routes = order_routes(tables, listener.port, nullptr);
+      made.routes = of_own_pods(plan, order_routes(tables, listener.port, nullptr));
       for (model::PlanRoute& route : made.routes) check_grants(route);
       Resolved resolved;
       resolve_routes(in_.base, made.routes, listener.port, nullptr, resolved);
@@ -377,18 +413,7 @@ class Maker {
   // Policies and tokens of the gateway's own pods, and an order that does not depend on objects'.
   void finish(model::Plan& plan) {
     Reach reach(facts());
-    // As its pods will be: they must not find an open configuration when they come.
-    source::Pod pod;
-    pod.name = plan.name;
-    pod.ns = plan.ns;
-    if (const auto own = out_.desired.find(plan.id); own != out_.desired.end())
-      pod.labels = own->second.pod_labels;
-    pod.labels["weft.dev/gateway"] = plan.name;
-    pod.labels["gateway.networking.k8s.io/gateway-name"] = plan.name;
-    for (const auto& [name, one] : in_namespace(facts().pods, plan.ns)) {
-      const auto label = one.labels.find("weft.dev/gateway");
-      if (label != one.labels.end() && label->second == plan.name) pod = one;
-    }
+    const source::Pod pod = pod_of(plan);
     PolicyList own = policies_of(facts(), pod, facts().services_of(pod));
     for (const model::AuthzPolicy* one :
          policies_targeting(facts(), plan.ns, plan.name, "Gateway")) {

@@ -3,7 +3,8 @@
 
 Stages: tidy, unit, sim, bpf (gtest through ctest), netns (pytest against the sandbox), netns-epoll (the same with io_uring forbidden to
 ztunnel), asan and tsan (unit and sim again under the sanitizers; asan is built with the fuzzer's preset, one build for both), fuzz (each
-target for FUZZ_SECONDS, 30 by default). `soak` runs only when named. --only picks stages, -k picks tests.
+target for FUZZ_SECONDS, 30 by default). `soak` and `labs` (the
+labs and demos with full statistics) run only when named. --only picks stages, -k picks tests.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 STAGES = ["tidy", "unit", "sim", "bpf", "netns", "netns-epoll", "asan", "fuzz", "tsan"]
-NAMED = ["soak"]  # run only when --only names them
+NAMED = ["soak", "labs"]  # run only when --only names them
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 STAGE_LIMIT_S = 2400
 PROGRESS_S = 20
@@ -194,6 +195,8 @@ def main():
             pytest(tally, stage, ["tests/netns"], args.word, args.preset, WEFT_TEST_SET="denyIoUring=true")
         elif stage == "soak":
             pytest(tally, stage, ["tests/netns/test_faults.py"], args.word, args.preset, WEFT_SOAK="1")
+        elif stage == "labs":
+            pytest(tally, stage, [f"tests/netns/test_{name}.py" for name in ("ingress", "labs", "callista")], args.word, args.preset, WEFT_LABS="1")
         elif stage in ("asan", "tsan"):
             sanitizer(tally, stage, "fuzz" if stage == "asan" else stage, args.word)
         elif stage == "fuzz":

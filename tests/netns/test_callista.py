@@ -10,7 +10,7 @@ from bookinfo import Bookinfo
 from weft import account, eventually, namespace, pod, python_app, service
 
 LONG = os.environ.get("WEFT_LABS") == "1"
-N = 1000 if LONG else 400
+N = 1000 if LONG else 300
 SLACK = 1 if LONG else 2  # times the points of the long form
 PARTS = ("product", "recommendation", "review")
 
@@ -60,6 +60,10 @@ spec: {hosts: ["*"], gateways: [edge], http: [{match: [{uri: {prefix: /composite
     def outside(self, n, *more):
         out = self.mesh.exec("outside", "tool", *python_app("hammer", f"http://{self.edge}/composite/1", "-n", n, "-c", 4, *more), timeout=120).stdout
         return json.loads(out)
+
+    def failing(self, n):
+        """How product's failures come out: of the whole chain, or in the short form of the one hop, which costs a quarter."""
+        return self.outside(n)["counts"] if LONG else self.ask("http://product:8080/product/1", n, "-c", 4)["counts"]
 
     def count(self, workload, prefix="/"):
         text = self.mesh.exec(self.ns, workload, "curl", "-s", "http://127.0.0.1:8080/__count").stdout
@@ -112,12 +116,13 @@ def bad_percent(counts):
 
 
 def test_cal1_every_call_reaches_every_part_once(land):
+    calls = 300 if LONG else 60
     before = {part: land.count(f"{part}-v1", f"/{part}") for part in PARTS}
     asked = land.count("composite-v1", "/composite")
-    assert land.outside(300)["counts"] == {"200 composite-v1": 300}
-    assert land.count("composite-v1", "/composite") == asked + 300
+    assert land.outside(calls)["counts"] == {"200 composite-v1": calls}
+    assert land.count("composite-v1", "/composite") == asked + calls
     for part in PARTS:
-        assert land.count(f"{part}-v1", f"/{part}") == before[part] + 300, part
+        assert land.count(f"{part}-v1", f"/{part}") == before[part] + calls, part
         assert land.count(f"{part}-v2", f"/{part}") == 0, "V2 gets nothing before a rule says so"
 
 
@@ -127,19 +132,20 @@ def test_cal2_a_fault_of_a_fifth_that_retries_at_the_same_hop_do_not_mask(land):
         land.apply(route("product", {"v1": 100}, more))
         land.until(lambda: bad_percent(land.mix("product", 60)) > 3, what="the fault")
         before = land.count("product-v1", "/product")
-        got = land.outside(N)["counts"]
+        got = land.failing(N)
         assert abs(bad_percent(got) - 20) <= 4 * SLACK, (more, got)
-        assert land.count("product-v1", "/product") - before == got["200 composite-v1"], "an abort asks nobody"
+        passed = sum(n for key, n in got.items() if key.startswith("200 "))
+        assert land.count("product-v1", "/product") - before == passed, "an abort asks nobody"
 
 
 def test_cal2_retries_mend_what_really_fails_and_no_more_than_they_may(land):
     land.fault("product-v1", status=500, p=0.3)
-    got = land.outside(N)["counts"]
+    got = land.failing(N)
     assert abs(bad_percent(got) - 30) <= 5 * SLACK, got
     land.apply(route("product", {"v1": 100}, ", retries: {attempts: 3, perTryTimeout: 1s, retryOn: 5xx}"))
     eventually(lambda: bad_percent(land.ask("http://product:8080/product/1", 60)["counts"]) < 10, what="retries")
     before = land.count("product-v1", "/product")
-    got = land.outside(N)["counts"]
+    got = land.failing(N)
     assert bad_percent(got) <= 2 * SLACK, got
     asked = (land.count("product-v1", "/product") - before) / N
     assert abs(asked - 1.417) <= 0.06 * SLACK, asked
@@ -159,7 +165,8 @@ def test_cal2_an_app_that_hangs_is_cut_off_and_asked_again(land):
     land.apply(route("product", {"v1": 100}, ", timeout: 500ms, retries: {attempts: 5, perTryTimeout: 300ms, retryOn: '5xx'}"))
     eventually(lambda: land.ask("http://product:8080/product/1", 1)["times"][0] < 0.8, what="the whole's limit")
     got = land.ask("http://product:8080/product/1", 3)
-    assert set(got["counts"]) == {"504"} and 0.5 <= got["times"][0] and got["times"][-1] < 0.9, got
+    # Envoy's timers count from its loop's cached time: they may be some ms early.
+    assert set(got["counts"]) == {"504"} and 0.49 <= got["times"][0] and got["times"][-1] < 0.9, got
 
 
 def test_cal3_canary_by_weight_and_by_header(land):
@@ -181,8 +188,9 @@ def test_cal3_canary_by_weight_and_by_header(land):
 
 
 def test_cal4_blue_and_green_change_places_at_once(land):
-    load = land.hammer("http://product:8080/product/1", "--rate", 100, "--seconds", 8 if LONG else 5, "-c", 8, "--log")
-    eventually(lambda: land.count("product-v1") > 0)
+    before = land.count("product-v1", "/product/4")
+    load = land.hammer("http://product:8080/product/4", "--rate", 100, "--seconds", 8, "-c", 8, "--log")
+    eventually(lambda: land.count("product-v1", "/product/4") > before, what="the load")
     land.apply(route("product", {"v2": 100}))
     land.until(lambda: land.mix("product", 5) == {"v2": 5})
     land.apply(route("product", {"v1": 100}))

@@ -1,4 +1,4 @@
-"""The workshop's labs 09–12 (bookinfo) through the real Envoy, each test one lab, each step as an attendee does it. Long forms: WEFT_SOAK=1."""
+"""The workshop's labs 09–12 (bookinfo) through the real Envoy, each test one lab, each step as an attendee does it. Long forms: WEFT_LABS=1."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import weft
 from bookinfo import Bookinfo
 from weft import python_app
 
-LONG = os.environ.get("WEFT_SOAK") == "1"
+LONG = os.environ.get("WEFT_LABS") == "1"
 N = 1000 if LONG else 400
 POINTS = 5 if LONG else 8
 
@@ -335,3 +335,75 @@ spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v
     assert found.returncode == 79 and "IST0101" in found.stdout and "reviews" in found.stdout, found
     book.mesh.delete("virtualservice", "reviews", ns=book.ns)
     assert book.mesh.ctl("analyze", "-n", book.ns, check=False).returncode == 0
+
+
+def test_lab08_through_the_edge_a_third_each_and_nothing_but_what_the_gateway_knows(book):
+    from bookinfo import eventually, namespace, pod, python_app
+
+    book.mesh.apply([namespace("outside"), pod("outside", "visitor", node="node1")])
+    book.mesh.wait("pod", "visitor", ns="outside")
+    book.sample("gateway")
+    ip = eventually(lambda: book.mesh.get("service", "istio-ingressgateway", "weft-system")["spec"]["clusterIP"], what="the edge")
+
+    def visit(path, n=1):
+        out = book.mesh.exec("outside", "visitor", *python_app("hammer", f"http://{ip}{path}", "-n", n, "-c", 4, "-H", "host: any.thing"), timeout=200).stdout
+        return json.loads(out)["counts"]
+
+    book.until(lambda: visit("/productpage") == {"200 productpage-v1": 1}, 20, "the page")
+    versions = ("v1", "v2", "v3")
+    before = {v: book.count(f"reviews-{v}", "/reviews") for v in versions}
+    calls = 600 if LONG else 150
+    assert visit("/productpage", calls) == {"200 productpage-v1": calls}
+    got = {v: book.count(f"reviews-{v}", "/reviews") - before[v] for v in versions}
+    assert sum(got.values()) == calls and all(abs(100 * n / calls - 33.3) < (6 if LONG else 15) for n in got.values()), got
+    assert list(visit("/api/v1/products")) == ["200 productpage-v1"]
+    assert list(visit("/static/x")) == ["404 productpage-v1"], "the application's 404"
+    asked = book.count("productpage-v1", "/")
+    for path in ("/", "/foo", "/productpage/x"):
+        assert list(visit(path)) == ["404"], f"{path}: the gateway's"
+    assert book.count("productpage-v1", "/") == asked
+
+
+def test_lab10_faults_in_percent(book):
+    book.sample("destination-rule-all")
+    url, n = "http://ratings:9080/ratings/0", 1000 if LONG else 300
+    for value, key, points in ((50, "503", 5), (10, "418", 3)):
+        book.apply(f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: ratings}}
+spec:
+  hosts: [ratings]
+  http: [{{fault: {{abort: {{percentage: {{value: {value}}}, httpStatus: {key}}}}}, route: [{{destination: {{host: ratings, subset: v1}}}}]}}]
+""")
+        weft.eventually(lambda k=key: k in book.ask(url, 60)["counts"], what="the abort")
+        got = book.ask(url, n, "-c", 4)["counts"]
+        assert abs(100 * got[key] / n - value) <= points * (1 if LONG else 3), got
+
+
+def test_lab11_a_tenth_is_mirrored_or_none_or_all(book):
+    book.sample("destination-rule-all")
+    n = 1000 if LONG else 300
+    for field, share_of, points in (("mirrorPercentage: {value: 10}", 0.10, 3), ("mirrorPercentage: {value: 0}", 0, 0), ("", 1, 0)):
+        book.apply(f"""
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: reviews}}
+spec:
+  hosts: [reviews]
+  http:
+  - route: [{{destination: {{host: reviews, subset: v3}}}}]
+    mirror: {{host: reviews, subset: v2}}
+    {field}
+""")
+
+        def mirrored(calls):
+            before = book.count("reviews-v2", "/reviews")
+            assert book.versions(calls) == {"v3": calls}
+            weft.time.sleep(0.3)
+            return book.count("reviews-v2", "/reviews") - before
+
+        few = {0.10: lambda m: 0 < m < 30, 0: lambda m: m == 0, 1: lambda m: m == 60}[share_of]
+        weft.eventually(lambda: few(mirrored(60)), what=field or "all")
+        got = mirrored(n)
+        assert abs(got - n * share_of) <= n * points * (1 if LONG else 2) / 100, (field, got)

@@ -1,7 +1,9 @@
 #include "controlplane/jwks/fetcher.h"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -25,10 +27,35 @@ std::size_t take(char* data, std::size_t size, std::size_t count, void* out) {
   return bytes;
 }
 
-Parsed<std::string> get(const std::string& uri) {
+struct Gate {
+  Reach reach;
+  bool refused = false;
+};
+
+// curl asks for each connection, after names are resolved and redirects are followed.
+curl_socket_t connection(void* context, curlsocktype, curl_sockaddr* to) {
+  auto& gate = *static_cast<Gate*>(context);
+  const auto where = SocketAddress::from_sockaddr(&to->addr, to->addrlen);
+  if (gate.reach == Reach::kNetwork && (!where || !may_connect(where->ip))) {
+    gate.refused = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+bool is_url(const std::string& text) {
+  return text.starts_with("http://") || text.starts_with("https://");
+}
+
+Parsed<std::string> get(const std::string& uri, Reach reach) {
+  if (!is_url(uri)) return problem(uri + ": is no http or https URL");
   const std::unique_ptr<CURL, void (*)(CURL*)> curl(curl_easy_init(), curl_easy_cleanup);
   if (!curl) return problem(uri + ": no memory for a transfer");
   std::string body;
+  Gate gate{.reach = reach};
+  curl_easy_setopt(curl.get(), CURLOPT_OPENSOCKETFUNCTION, connection);
+  curl_easy_setopt(curl.get(), CURLOPT_OPENSOCKETDATA, &gate);
+  curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");
   curl_easy_setopt(curl.get(), CURLOPT_URL, uri.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl.get(), CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
@@ -40,25 +67,41 @@ Parsed<std::string> get(const std::string& uri) {
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, take);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &body);
   const CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK && gate.refused)
+    return problem(uri + ": leads to a loopback, link-local or multicast address");
   if (code != CURLE_OK) return problem(uri + ": " + curl_easy_strerror(code));
   return body;
 }
 
-Parsed<std::string> get_keys(const std::string& uri) {
-  auto body = get(uri);
+Parsed<std::string> get_keys(const std::string& uri, Reach reach) {
+  auto body = get(uri, reach);
   if (!body || !std::string_view(uri).ends_with(kDiscovery)) return body;
   const json document = json::parse(*body, nullptr, false);
   if (!document.is_object() || !document.contains("jwks_uri") || !document["jwks_uri"].is_string())
     return problem(uri + ": the discovery document has no jwks_uri");
-  return get(document["jwks_uri"].get<std::string>());
+  return get(document["jwks_uri"].get<std::string>(), reach);
 }
 
 }  // namespace
 
+bool may_connect(const IpAddress& ip) {
+  static const std::vector<Cidr> kNever = [] {
+    std::vector<Cidr> out;
+    for (const char* text :
+         {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10",
+          "ff00::/8", "fd00:ec2::254/128", "64:ff9b::7f00:0/104", "64:ff9b::a9fe:0/112"})
+      out.push_back(*Cidr::parse(text));
+    return out;
+  }();
+  return ip.is_set() &&
+         std::ranges::none_of(kNever, [&](const Cidr& one) { return one.contains(ip); });
+}
+
 class Fetcher::State {
  public:
-  State(Timing timing, std::function<void(const std::string&, const Parsed<std::string>&)> fetched)
-      : timing_(timing), fetched_(std::move(fetched)), thread_([this] { run(); }) {}
+  State(Timing timing, std::function<void(const std::string&, const Parsed<std::string>&)> fetched,
+        Reach reach)
+      : timing_(timing), reach_(reach), fetched_(std::move(fetched)), thread_([this] { run(); }) {}
 
   ~State() {
     {
@@ -102,7 +145,7 @@ class Fetcher::State {
       }
       const std::string uri = next->first;
       lock.unlock();
-      const auto keys = get_keys(uri);
+      const auto keys = get_keys(uri, reach_);
       lock.lock();
       const auto known = known_.find(uri);
       if (known == known_.end()) continue;
@@ -119,6 +162,7 @@ class Fetcher::State {
   }
 
   const Timing timing_;
+  const Reach reach_;
   const std::function<void(const std::string&, const Parsed<std::string>&)> fetched_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -128,8 +172,9 @@ class Fetcher::State {
 };
 
 Fetcher::Fetcher(Timing timing,
-                 std::function<void(const std::string&, const Parsed<std::string>&)> fetched)
-    : state_(std::make_unique<State>(timing, std::move(fetched))) {}
+                 std::function<void(const std::string&, const Parsed<std::string>&)> fetched,
+                 Reach reach)
+    : state_(std::make_unique<State>(timing, std::move(fetched), reach)) {}
 Fetcher::~Fetcher() = default;
 void Fetcher::want(std::vector<std::string> uris) { state_->want(std::move(uris)); }
 

@@ -1,15 +1,19 @@
 // Fetcher: the key sets behind the addresses that RequestAuthentication objects name. Envoy never
 // fetches: an address that does not answer would hold back its listener. One thread of its own;
 // http and https only, 1 MiB, 5 s, at most kRedirects redirects. An OIDC discovery document is
-// followed to its jwks_uri.
+// followed to its jwks_uri. Whoever may write a RequestAuthentication chooses where we connect: to
+// this host itself, link-local (a cloud's metadata) and multicast addresses we do not, whatever
+// name, redirect or discovery document leads there. No proxy is used.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/net.h"
 #include "base/result.h"
 
 namespace weft::controlplane::jwks {
@@ -20,12 +24,17 @@ inline constexpr long kRedirects = 3;
 struct Timing {
   Clock::duration refresh = std::chrono::minutes(5), retry = std::chrono::seconds(2);
 };
+enum class Reach : std::uint8_t { kNetwork, kAnywhere };  // kAnywhere: for tests on loopback
+
+// Whether kNetwork connects there. Pure.
+bool may_connect(const IpAddress& ip);
 
 class Fetcher {
  public:
   // `fetched` is called on the fetcher's thread when an address has another answer than before.
   Fetcher(Timing timing,
-          std::function<void(const std::string& uri, const Parsed<std::string>& jwks)> fetched);
+          std::function<void(const std::string& uri, const Parsed<std::string>& jwks)> fetched,
+          Reach reach = Reach::kNetwork);
   ~Fetcher();  // waits for a transfer under way, 5 s at most
   // All addresses that matter now. Any thread.
   void want(std::vector<std::string> uris);

@@ -48,7 +48,10 @@ bool is_usable(const json& key) {
 
 std::string jwks_address(const model::JwtRule& rule) {
   if (!rule.jwks.empty()) return "";
-  return rule.jwks_uri.empty() ? "discover:" + rule.issuer : rule.jwks_uri;
+  if (!rule.jwks_uri.empty()) return rule.jwks_uri;
+  std::string issuer = rule.issuer;
+  while (issuer.ends_with('/')) issuer.pop_back();
+  return issuer + "/.well-known/openid-configuration";
 }
 
 Parsed<std::string> usable_jwks(const std::string& text) {

@@ -61,7 +61,7 @@ struct ServiceAuthn {
 ServiceAuthn authn_of(const Facts& facts, const Objects& objects, const source::Service& service,
                       const JwksLookup& jwks);
 
-// Address to fetch for a rule: jwks_uri, or "discover:ISSUER" (OpenID discovery); "" when inline.
+// Address to fetch for a rule: jwks_uri, or the issuer's OpenID discovery document; "" when inline.
 std::string jwks_address(const model::JwtRule& rule);
 // The keys of `text` that a verifier can use, as a JWKS; or why there is none.
 Parsed<std::string> usable_jwks(const std::string& text);

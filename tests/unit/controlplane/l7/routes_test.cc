@@ -133,6 +133,17 @@ metadata: {name: jwt, namespace: shop}
 spec: {selector: {matchLabels: {app: web}}, jwtRules: [{issuer: me, jwksUri: "http://keys/a"}]}
 )";
 
+TEST(Tokens, AnIssuerAloneIsAskedForItsDiscoveryDocument) {
+  L7World world;
+  std::string tokens = kTokens;
+  const std::string uri = R"(issuer: me, jwksUri: "http://keys/a")";
+  tokens.replace(tokens.find(uri), uri.size(), R"(issuer: "https://who.example/realm/")");
+  world.put(kTwo + tokens);
+  ASSERT_TRUE(world.last.jwks_uris);
+  EXPECT_EQ(*world.last.jwks_uris,
+            std::vector<std::string>{"https://who.example/realm/.well-known/openid-configuration"});
+}
+
 TEST(Tokens, AKeySetThatCannotBeHadAdmitsNoTokenAndIsSaid) {
   L7World world;
   world.put(kTwo + kTokens);

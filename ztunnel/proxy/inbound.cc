@@ -143,7 +143,7 @@ io::Task<Result<io::Socket>> deliver(PodContext& pod, const mesh::Workload& self
   io::Socket socket(context.loop, std::move(*taken));
   const auto spread = static_cast<std::uint32_t>(pod.chance());
   auto prepared = client ? context.sockets.deliver_as(socket.get(), *client, app, spread)
-                         : context.sockets.deliver_from_loopback(socket.get(), app, spread);
+                         : context.sockets.deliver_from_pod(socket.get(), app, spread);
   if (!prepared) co_return std::unexpected(prepared.error());
   live.waits_on = socket.get();
   auto connected = co_await io::connect(context.loop, socket.get(), app, deadline);

@@ -65,11 +65,10 @@ class KernelSockets final : public Sockets {
     shown.port_be = htons(client.port);
     if (::setsockopt(fd, SOL_WEFT, WEFT_SO_CLIENT, &shown, sizeof shown) != 0)
       return fail(Code::kUnsupported, "WEFT_SO_CLIENT", errno);
-    return deliver_from_loopback(fd, app, spread);
+    return deliver_from_pod(fd, app, spread);
   }
 
-  Result<void> deliver_from_loopback(int fd, const SocketAddress& app,
-                                     std::uint32_t spread) override {
+  Result<void> deliver_from_pod(int fd, const SocketAddress& app, std::uint32_t spread) override {
     int on = 1;
     // The port is chosen at connect(): one source port may serve many destinations.
     if (::setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0 &&
@@ -82,7 +81,9 @@ class KernelSockets final : public Sockets {
                                  static_cast<std::uint8_t>(spread >> 8),
                                  static_cast<std::uint8_t>(1 + spread % 254)});
     } else {
-      source.ip = *IpAddress::parse("::1");
+      // Not ::1: a reset to loopback is routed out of the interface that the dialed address is on,
+      // and lost, so that a port where nobody listens would time out instead of refusing.
+      source.ip = app.ip;
     }
     sockaddr_storage storage{};
     int family = AF_INET;
@@ -90,7 +91,7 @@ class KernelSockets final : public Sockets {
     ::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &family_length);
     socklen_t length = source.to_sockaddr(storage, family);
     if (::bind(fd, reinterpret_cast<const sockaddr*>(&storage), length) != 0)
-      return fail(Code::kSystem, "bind to loopback", errno);
+      return fail(Code::kSystem, "bind before dialing the application", errno);
     return {};
   }
 

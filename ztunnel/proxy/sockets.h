@@ -24,14 +24,12 @@ class Sockets {
       int fd) = 0;  // of a socket steered to 15006 or accepted on 15008: the original destination
   virtual Result<SocketAddress> peer(int fd) = 0;
   // Before connect() to the application at `app`: it shall see `client`. The source becomes an
-  // address of 127.0.0.0/8 or ::1
-  // (`spread` picks it: one loopback address runs out of ports at rate). kUnsupported when BPF does
-  // not answer WEFT_SO_CLIENT.
+  // address of 127.0.0.0/8 (`spread` picks it: one loopback address runs out of ports at rate) or,
+  // with IPv6, `app`'s own. kUnsupported when BPF does not answer WEFT_SO_CLIENT.
   virtual Result<void> deliver_as(int fd, const SocketAddress& client, const SocketAddress& app,
                                   std::uint32_t spread) = 0;
   // The same without showing a client: the application learns it from a header.
-  virtual Result<void> deliver_from_loopback(int fd, const SocketAddress& app,
-                                             std::uint32_t spread) = 0;
+  virtual Result<void> deliver_from_pod(int fd, const SocketAddress& app, std::uint32_t spread) = 0;
 
   // Datagrams, never blocking: kSystem with os=EAGAIN when nothing is there.
   virtual Result<std::size_t> receive_from(int fd, std::span<std::byte> buffer,

@@ -124,10 +124,11 @@ struct weft_inbound {
   __u8 from_node;   /* a process of the node itself is connecting: weft_node_flows */
 };
 
-/* Where a SYN to this netns goes; only asked in the netns of an enrolled pod. The loop rule: ztunnel
- * dials the application from 127/8 or ::1, and a pod may call itself; both pass. ingress_ifindex
- * cannot tell (a call to the own address carries eth0's), so addresses decide. An address that
- * nobody enrolled (added inside the pod, a second interface, link-local) is no way around policy. */
+/* Where a SYN to this netns goes; only asked in the netns of an enrolled pod. The loop rule:
+ * ztunnel dials the application from 127/8 or its own address, and a pod may call itself; both
+ * pass. ingress_ifindex cannot tell (a call to the own address carries eth0's), so addresses
+ * decide. An address that nobody enrolled (added inside the pod, a second interface, link-local) is
+ * no way around policy. */
 WEFT_INLINE struct weft_decision weft_decide_inbound(const struct weft_inbound* q) {
   if (weft_ip_is_loopback(q->remote_ip) || weft_ip_is_loopback(q->local_ip) ||
       weft_ip_equal(q->remote_ip, q->local_ip))

@@ -45,9 +45,7 @@ struct SimSockets final : Sockets {
     shown = client;
     return {};
   }
-  Result<void> deliver_from_loopback(int, const SocketAddress&, std::uint32_t) override {
-    return {};
-  }
+  Result<void> deliver_from_pod(int, const SocketAddress&, std::uint32_t) override { return {}; }
   Result<std::size_t> receive_from(int, std::span<std::byte>, SocketAddress&) override {
     return fail(Code::kUnsupported, "sim");
   }
@@ -160,7 +158,8 @@ struct SimMesh {
   }
   // The server's own workload vanishes from what node b knows.
   void forget_server() {
-    std::erase_if(world.world.workloads, [](const auto& each) { return each.second->name == "server"; });
+    std::erase_if(world.world.workloads,
+                  [](const auto& each) { return each.second->name == "server"; });
     publish();
   }
   // DENY of that principal for the server.

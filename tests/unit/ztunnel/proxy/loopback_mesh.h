@@ -55,9 +55,8 @@ struct LoopbackSockets final : Sockets {
   Result<void> deliver_as(int, const SocketAddress&, const SocketAddress&, std::uint32_t) override {
     return {};
   }
-  Result<void> deliver_from_loopback(int fd, const SocketAddress& app,
-                                     std::uint32_t spread) override {
-    return kernel().deliver_from_loopback(fd, app, spread);
+  Result<void> deliver_from_pod(int fd, const SocketAddress& app, std::uint32_t spread) override {
+    return kernel().deliver_from_pod(fd, app, spread);
   }
   Result<std::size_t> receive_from(int fd, std::span<std::byte> buffer,
                                    SocketAddress& from) override {

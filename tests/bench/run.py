@@ -93,7 +93,8 @@ def main():
     import report
     import world
 
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job starts with SIGINT ignored
+        signal.signal(number, interrupted)
     figures = sum(chosen.only in figure.name for figure in plan.FIGURES)
     steps = chosen.rounds * figures * len(chosen.places) + 2 * len(chosen.engines) + 1
     progress = plan.Progress(steps, limit_s=60 if chosen.quick else 420)

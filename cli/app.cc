@@ -19,6 +19,7 @@ struct Line {
   UpArguments up;
   ObjectArguments objects;
   ExecArguments exec;
+  bool dashes = false;  // a "--" is among the words
   ComponentArguments component;
   LogArguments logs;
   CertificateArguments certificate;
@@ -116,8 +117,9 @@ void add_process_commands(CLI::App* sandbox, Line& line) {
   exec->add_option("-c,--container", line.exec.container, "Container (default: the first)");
   exec->add_flag("-i,--stdin,-t,--tty", line.ignored, "Accepted; always so");
   exec->add_option("pod", line.exec.pod, "Pod")->required();
-  exec->add_option("command", line.exec.command, "Command after --")->required();
-  exec->positionals_at_end(true);
+  exec->add_option("command", line.exec.command, "Command after --");
+  // Before a "--" options may follow the pod; without one, what follows the pod is the command's.
+  exec->positionals_at_end(!line.dashes);
 
   for (const char* action : {"stop", "start", "restart"}) {
     auto* app = add(sandbox, line, action, "A component: agent, ztunnel, controlplane, envoy, dns",
@@ -218,6 +220,8 @@ void say_which(const CLI::App& app, Line& line) {
 int run(int argc, char** argv) {
   CLI::App app("weftctl: a mesh on this machine, from the outside", "weftctl");
   Line line;
+  line.dashes =
+      std::any_of(argv, argv + argc, [](const char* w) { return std::string_view(w) == "--"; });
   app.require_subcommand(1);
   app.set_version_flag("--version", "weftctl " WEFT_VERSION, "Version of this weftctl");
   add_name(&app, line, "--sandbox");

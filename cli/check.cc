@@ -10,8 +10,10 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "cli/commands.h"
+#include "cli/unplaced.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/client.h"
 #include "sandbox/file.h"
@@ -108,6 +110,7 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
   findings.push_back({"mesh", fmt::format("the daemon of sandbox {} answers", layout->name),
                       status ? Verdict::kGood : Verdict::kBad, status ? "" : status.error().text});
   if (!status) return;
+  std::set<std::string> told, silent, nodes;
   for (const auto& c : (*status)["components"]) {
     const auto state = str(c, {"state"}), node = str(c, {"node"}), name = str(c, {"name"});
     const auto restarts = sandbox::number(c, {"restarts"});
@@ -123,13 +126,18 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
                            node.empty() ? "" : " --node " + node)
              : fmt::format("it was restarted {} times, last after {}", restarts,
                            str(c, {"lastEnd"}))});
-    if (name != "agent" || state != "ready") continue;
+    if (name != "agent") continue;
+    nodes.insert(node);
+    silent.insert(node);
+    if (state != "ready") continue;
     const auto agent =
         sandbox::call(layout->agent_socket(node), {{"cmd", "status"}}, std::chrono::seconds(2));
     findings.push_back({"mesh", fmt::format("the agent on {} answers", node),
                         agent ? Verdict::kGood : Verdict::kBad, agent ? "" : agent.error().text});
     if (!agent) continue;
+    silent.erase(node);
     for (const auto& pod : sandbox::list(*agent, {"pods"})) {
+      told.insert(str(pod, {"namespace"}) + "/" + str(pod, {"name"}));
       const auto error = str(pod, {"error"});
       if (!error.empty())
         findings.push_back(
@@ -137,6 +145,16 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
              fmt::format("pod {}/{} is captured", str(pod, {"namespace"}), str(pod, {"name"})),
              Verdict::kBad, error});
     }
+  }
+  const auto pods = ask(context, {{"cmd", "get"}, {"kind", "pods"}, {"all", true}});
+  if (!pods) {
+    findings.push_back(
+        {"mesh", "the sandbox tells which pods there are", Verdict::kBad, pods.error().text});
+    return;
+  }
+  for (const auto& pod : unplaced((*pods)["items"], told, silent, nodes)) {
+    findings.push_back({"mesh", fmt::format("pod {}/{} is on a node", pod.ns, pod.name),
+                        pod.soon ? Verdict::kWarning : Verdict::kBad, pod.why});
   }
 }
 

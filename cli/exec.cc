@@ -33,6 +33,11 @@ std::string enter_container(const sandbox::Json& target) {
 }  // namespace
 
 int sandbox_exec(const Context& context, const ExecArguments& arguments) {
+  const bool dashes = !arguments.command.empty() && arguments.command[0] == "--";
+  if (arguments.command.size() == (dashes ? 1 : 0)) {
+    std::fprintf(stderr, "error: you must specify at least one command for the container\n");
+    return kUsage;
+  }
   const auto slash = arguments.pod.find('/');
   const auto pod = slash == std::string::npos ? arguments.pod : arguments.pod.substr(slash + 1);
   const auto target = ask(context, {{"cmd", "exec"},
@@ -48,9 +53,6 @@ int sandbox_exec(const Context& context, const ExecArguments& arguments) {
   for (const auto& line : (*target)["env"]) lines.push_back(line.get<std::string>());
   if (const char* term = getenv("TERM")) lines.push_back(std::string("TERM=") + term);
   std::vector<char*> argv, env;
-  const bool dashes = arguments.command[0] == "--";
-  if (dashes && arguments.command.size() == 1)
-    return fail_with("error: you must specify at least one command for the container");
   for (const auto& word : std::span(arguments.command).subspan(dashes ? 1 : 0))
     argv.push_back(const_cast<char*>(word.c_str()));
   for (auto& line : lines) {

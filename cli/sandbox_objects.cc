@@ -22,6 +22,11 @@ using sandbox::str;
 
 constexpr auto kPoll = std::chrono::milliseconds(15);
 
+// A kind that only its objects made known goes with the last of them.
+bool is_gone(const std::string& text) {
+  return is_not_found(text) || text.find("doesn't have a resource type") != std::string::npos;
+}
+
 // Waits until none of what was deleted is there any more (another object of the same name is
 // another object).
 int wait_until_gone(const Context& context, const Json& deleted, std::chrono::milliseconds limit) {
@@ -32,7 +37,7 @@ int wait_until_gone(const Context& context, const Json& deleted, std::chrono::mi
                                         {"kind", entry["kind"]},
                                         {"name", entry["name"]},
                                         {"namespace", entry["namespace"]}});
-      if (!answer && is_not_found(answer.error().text)) break;
+      if (!answer && is_gone(answer.error().text)) break;
       if (!answer) return fail_with(answer.error());
       if (sandbox::uid_of((*answer)["items"][0]) != str(entry, {"uid"})) break;
       if (deadline.passed(Clock::now()))

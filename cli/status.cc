@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/table.h"
+#include "cli/unplaced.h"
 #include "sandbox/client.h"
 #include "sandbox/ids.h"
 #include "sandbox/json.h"
@@ -17,6 +19,28 @@ using sandbox::list;
 using sandbox::str;
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
+
+// Rows for the pods that no node takes. False when the sandbox did not tell which pods there are.
+bool add_unplaced(const Context& context, const Json& nodes, Json& all,
+                  std::vector<std::vector<std::string>>& rows) {
+  const auto answer = ask(context, {{"cmd", "get"}, {"kind", "pods"}, {"all", true}});
+  if (!answer) return fail_with(answer.error()), false;
+  std::set<std::string> told, silent, names;
+  for (const auto& pod : all) told.insert(str(pod, {"namespace"}) + "/" + str(pod, {"name"}));
+  for (const auto& node : nodes) {
+    names.insert(str(node, {"node"}));
+    if (node.contains("error")) silent.insert(str(node, {"node"}));
+  }
+  for (const auto& pod : unplaced((*answer)["items"], told, silent, names)) {
+    all.push_back({{"namespace", pod.ns},
+                   {"name", pod.name},
+                   {"node", pod.node},
+                   {"state", "unplaced"},
+                   {"reason", pod.why}});
+    rows.push_back({pod.ns, pod.name, or_dash(pod.node), "unplaced", "-", pod.why});
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -59,6 +83,7 @@ int status(const Context& context) {
     }
     nodes.push_back(std::move(*agent));
   }
+  if (!add_unplaced(context, nodes, all_pods, pods)) code = kFailure;
   if (context.json()) {
     print(Json{{"name", layout->name},
                {"components", (*sandbox)["components"]},

@@ -10,6 +10,7 @@
 #include "sandbox/ids.h"
 #include "sandbox/json.h"
 #include "sandbox/kinds.h"
+#include "sandbox/metadata.h"
 #include "source/core.h"
 #include "source/object.h"
 
@@ -165,7 +166,8 @@ Json merge(const Json* old, const Json& given, const Json* before) {
     metadata = given["metadata"];
     for (const char* field : {"resourceVersion", "managedFields", "selfLink"})
       metadata.erase(field);
-    // Directories are named by it: one that could leave them is replaced, as an API server does with any.
+    // Directories are named by it: one that could leave them is replaced, as an API server does
+    // with any.
     if (!is_dns_name(str(metadata, {"uid"}), 63, false)) metadata["uid"] = new_uid();
     metadata["creationTimestamp"] = now_rfc3339();
     metadata["generation"] = 1;
@@ -330,6 +332,8 @@ Parsed<Verb> Admission::admit(const Json& given, const std::string& origin, Json
   if (old != nullptr) {
     if (auto kept = keep_immutable(*old, out); !kept) return problem(kept.error().text);
   }
+
+  if (auto good = admit_metadata(out); !good) return problem(good.error().text);
 
   source::Object view;
   view.api_version = str(out, {"apiVersion"});

@@ -10,6 +10,7 @@
 #include "sandbox/endpoints.h"
 #include "sandbox/json.h"
 #include "sandbox/kinds.h"
+#include "sandbox/metadata.h"
 #include "sandbox/selector.h"
 
 namespace weft::sandbox {
@@ -190,7 +191,7 @@ Parsed<Json> Api::annotate(const Json& request) {
   const auto key = find_one(request);
   if (!key) return problem(key.error().text);
   const auto field = str(request, {"field"}) == "annotations" ? "annotations" : "labels";
-  const bool changed = parts_.store.update(*key, [&](Json& object) {
+  const auto change = [&](Json& object) {
     auto& map = object["metadata"][field];
     if (!map.is_object()) map = Json::object();
     for (const auto& [name, value] : request["changes"].items()) {
@@ -200,7 +201,11 @@ Parsed<Json> Api::annotate(const Json& request) {
         map[name] = value;
     }
     if (map.empty()) object["metadata"].erase(field);
-  });
+  };
+  auto after = *parts_.store.find(*key);
+  change(after);
+  if (auto good = admit_metadata(after); !good) return problem(good.error().text);
+  const bool changed = parts_.store.update(*key, change);
   return Json{{"shown", shown(*kind_named(parts_.store, str(request, {"kind"})), key->name)},
               {"changed", changed}};
 }
@@ -241,6 +246,9 @@ Parsed<Json> Api::logs(const Json& request) const {
   const auto name = str(request, {"name"});
   const auto log = parts_.supervisor.log_of(name, str(request, {"node"}));
   if (!log.empty()) return Json{{"path", log}};
+  if (const auto node = str(request, {"node"}); !node.empty()) {
+    if (auto known = node_named(node); !known) return problem(known.error().text);
+  }
   const auto ns = str(request, {"namespace"});
   const auto* pod = parts_.store.find("Pod", ns, name);
   if (pod == nullptr)
@@ -256,6 +264,16 @@ Parsed<Json> Api::logs(const Json& request) const {
   if (!std::filesystem::exists(path, error))
     return problem(fmt::format("container {} of pod {} has not been started", container, name));
   return Json{{"path", path}};
+}
+
+Parsed<void> Api::node_named(const std::string& name) const {
+  std::string known;
+  for (const auto* node : parts_.nodes) {
+    if (node->name() == name) return {};
+    known += (known.empty() ? "" : ", ") + node->name();
+  }
+  return problem(fmt::format("Error from server (NotFound): nodes \"{}\" not found (there are {})",
+                             name, known));
 }
 
 Json Api::status() const {

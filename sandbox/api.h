@@ -45,6 +45,7 @@ class Api {
   Parsed<Json> envoy(const std::string& action, const std::string& node, int signal);
   Parsed<Json> logs(const Json& request) const;
   Json status() const;
+  Parsed<void> node_named(const std::string& name) const;
   Parsed<Key> find_one(const Json& request) const;
   Json computed(const Json& request, const Kind& kind) const;
   std::vector<Key> find_many(const Json& request, const std::string& kind) const;

@@ -187,3 +187,43 @@ def test_version_flags(mesh):
     for argv in (["--version"], ["version"]):
         out = subprocess.run([weft.WEFTCTL, *argv], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
         assert any(ch.isdigit() for ch in out) and len(out.splitlines()) <= 2, out
+
+
+def test_pods_that_no_node_takes_are_shown_with_the_reason(mesh, ns):
+    mesh.apply([pod(ns, "lost", node="node9")])
+    rows = [p for p in json.loads(mesh.ctl("status", "-o", "json").stdout)["pods"] if p["name"] == "lost"]
+    assert [r["state"] for r in rows] == ["unplaced"] and 'there is no node "node9"' in rows[0]["reason"], rows
+    assert "unplaced" in mesh.ctl("status").stdout
+    check = mesh.ctl("check", "-o", "json", check=False)
+    found = [c for c in json.loads(check.stdout)["checks"] if c["check"] == f"pod {ns}/lost is on a node"]
+    assert check.returncode == 1 and [c["result"] for c in found] == ["failed"], found
+
+
+def test_the_last_object_of_a_kind_can_be_deleted(mesh, ns):
+    mesh.apply([{"apiVersion": "example.com/v1", "kind": "Oddity", "metadata": {"name": "one", "namespace": ns}}])
+    gone = mesh.sb("delete", "oddity", "one", "-n", ns, check=False)
+    assert gone.returncode == 0 and "deleted" in gone.stdout, gone.stderr
+
+
+@pytest.mark.parametrize("change,words", [("two words=x", "Invalid value"), ("app=a b", "metadata.labels.app"),
+                                          ("weft.dev/mesh=yes", 'supported values: "enabled", "disabled"')], ids=["key", "value", "mesh"])
+def test_a_label_that_kubernetes_or_the_mesh_does_not_know_is_refused(mesh, ns, change, words):
+    before = mesh.get("namespace", ns)
+    out = mesh.sb("label", "namespace", ns, change, check=False)
+    assert out.returncode == 1 and words in out.stderr, out
+    assert mesh.get("namespace", ns) == before
+
+
+def test_the_log_of_a_node_that_is_not_there_names_the_nodes_that_are(mesh):
+    out = mesh.sb("logs", "ztunnel", "--node", "node9", check=False)
+    assert out.returncode == 1 and '"node9" not found (there are node1, node2)' in out.stderr, out
+
+
+def test_exec_takes_options_after_the_pod(mesh, ns):
+    two = pod(ns, "two", ["sleep", "600"], node="node1")
+    two["spec"]["containers"].append({"name": "second", "command": ["sleep", "600"], "env": [{"name": "WHICH", "value": "second"}]})
+    mesh.apply([two])
+    mesh.wait("pod", "two", ns=ns)
+    out = mesh.sb("exec", "two", "-n", ns, "-c", "second", "--", "/bin/sh", "-c", "echo $WHICH -c $0", "--", check=False)
+    assert out.stdout == "second -c --\n", out
+    assert mesh.sb("exec", "-n", ns, "two", "--", check=False).returncode == 64

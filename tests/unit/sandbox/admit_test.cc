@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "sandbox/metadata.h"
 #include "world.h"
 
 namespace weft::sandbox {
@@ -28,11 +29,55 @@ TEST(Admission, APodGetsTheDefaultsOfKubernetes) {
 TEST(Admission, AUidThatIsAPathIsReplaced) {
   for (const char* uid : {"../objects", "a/b", "..", "x y"}) {
     World world;
-    Json pod = Json::parse(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","command":["x"]}]}})");
+    Json pod = Json::parse(
+        R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{"containers":[{"name":"c","command":["x"]}]}})");
     pod["metadata"]["uid"] = uid;
     world.apply(pod.dump());
     EXPECT_EQ(uid_of(world.get("Pod", "p")).size(), 36u) << uid;
   }
+}
+
+TEST(Admission, LabelsAndAnnotationsAreWhatKubernetesTakes) {
+  const struct {
+    const char *field, *key, *value, *refused;
+  } rows[] = {
+      {"labels", "app", "shop", ""},
+      {"labels", "app.kubernetes.io/name", "a-b_c.D", ""},
+      {"labels", "empty", "", ""},
+      {"labels", "weft.dev/mesh", "enabled", ""},
+      {"annotations", "note", "any text: with spaces / and more", ""},
+      {"labels", "two words", "x", "metadata.labels: Invalid value: \"two words\""},
+      {"labels", "-app", "x", "metadata.labels: Invalid value: \"-app\""},
+      {"labels", "", "x", "metadata.labels: Invalid value: \"\""},
+      {"labels", "a/b/c", "x", "metadata.labels: Invalid value: \"a/b/c\""},
+      {"labels", "Upper.Case/x", "x", "metadata.labels: Invalid value: \"Upper.Case/x\""},
+      {"labels", "app", "a b", "metadata.labels.app: Invalid value: \"a b\""},
+      {"labels", "app", "-x", "metadata.labels.app: Invalid value: \"-x\""},
+      {"labels", "weft.dev/mesh", "yes",
+       "metadata.labels.weft.dev/mesh: Unsupported value: \"yes\""},
+      {"annotations", "two words", "x", "metadata.annotations: Invalid value: \"two words\""},
+  };
+  for (const auto& row : rows) {
+    Json object = {{"kind", "Namespace"}, {"metadata", {{"name", "shop"}}}};
+    object["metadata"][row.field][row.key] = row.value;
+    const auto got = admit_metadata(object);
+    EXPECT_EQ(got.has_value(), *row.refused == 0) << row.key << "=" << row.value;
+    if (!got) EXPECT_THAT(got.error().text, HasSubstr(row.refused));
+  }
+}
+
+TEST(Admission, APodTemplatesLabelsAreLookedAtToo) {
+  Json object = {{"kind", "Deployment"}, {"metadata", {{"name", "d"}}}};
+  object["spec"]["template"]["metadata"]["labels"]["weft.dev/mesh"] = "on";
+  const auto got = admit_metadata(object);
+  ASSERT_FALSE(got);
+  EXPECT_THAT(got.error().text, HasSubstr("spec.template.metadata.labels.weft.dev/mesh"));
+}
+
+TEST(Admission, ALabelOfAnotherTypeIsRefused) {
+  Json object = {{"kind", "Namespace"}, {"metadata", {{"name", "shop"}}}};
+  object["metadata"]["labels"]["port"] = 80;
+  EXPECT_THAT(admit_metadata(object).error().text, HasSubstr("must be a string"));
 }
 
 TEST(Admission, TheSameManifestAgainIsUnchanged) {

@@ -8,9 +8,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <vector>
 
 #include "controlplane/backends/envoy/resources.h"
 #include "l7_world.h"
+#include "live.h"
 
 namespace weft::controlplane {
 namespace {
@@ -35,8 +38,8 @@ std::string app(const std::string& ns, const std::string& name, int number) {
          octet + ", conditions: [{type: Ready, status: \"True\"}]}\n";
 }
 
-// What the waypoint of `default` is told when `routes` is all that is said about routes.
-xds::SnapshotPtr told(const std::string& routes) {
+// What the waypoint of `default` is to do when `routes` is all that is said about routes.
+std::optional<model::Plan> planned(const std::string& routes) {
   L7World world;
   std::string yaml =
       "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {weft.dev/mesh: "
@@ -52,8 +55,13 @@ xds::SnapshotPtr told(const std::string& routes) {
   world.put(routes);
   world.serve("default");
   const auto plan = world.plans.find("waypoint~default/weft-waypoint");
-  if (plan == world.plans.end()) return nullptr;
-  return envoy::resources(plan->second, {}, "");
+  if (plan == world.plans.end()) return std::nullopt;
+  return plan->second;
+}
+
+xds::SnapshotPtr told(const std::string& routes) {
+  const auto plan = planned(routes);
+  return plan ? envoy::resources(*plan, {}, "") : nullptr;
 }
 
 std::string text_of_routes(const xds::Snapshot& snapshot) {
@@ -75,34 +83,58 @@ std::string text_of_routes(const xds::Snapshot& snapshot) {
   return out;
 }
 
-TEST(RoutePairs, BecomeTheSameBytes) {
-  std::size_t seen = 0;
+// The two halves of each file of the folder.
+struct Pair {
+  fs::path path;
+  std::string istio, gateway;
+};
+
+std::vector<Pair> pairs() {
+  std::vector<Pair> out;
   for (const auto& entry : fs::directory_iterator(WEFT_ROUTE_PAIRS_DIR)) {
-    ++seen;
     const auto yaml = slurp(entry.path());
     const auto middle = yaml.find("\n---\n");
-    ASSERT_NE(middle, std::string::npos) << entry.path();
-    const auto istio = told(yaml.substr(0, middle + 1));
-    const auto gateway = told(yaml.substr(middle + 5));
-    ASSERT_TRUE(istio) << entry.path() << ": no waypoint for the VirtualService";
-    ASSERT_TRUE(gateway) << entry.path() << ": no waypoint for the HTTPRoute";
+    EXPECT_NE(middle, std::string::npos) << entry.path();
+    if (middle != std::string::npos)
+      out.push_back({entry.path(), yaml.substr(0, middle + 1), yaml.substr(middle + 5)});
+  }
+  EXPECT_GE(out.size(), 30u);
+  return out;
+}
+
+TEST(RoutePairs, BecomeTheSameBytes) {
+  for (const Pair& pair : pairs()) {
+    const auto istio = told(pair.istio), gateway = told(pair.gateway);
+    ASSERT_TRUE(istio) << pair.path << ": no waypoint for the VirtualService";
+    ASSERT_TRUE(gateway) << pair.path << ": no waypoint for the HTTPRoute";
     const auto text = text_of_routes(*istio);
-    EXPECT_EQ(text, text_of_routes(*gateway)) << entry.path();
-    ASSERT_EQ(istio->types.size(), gateway->types.size()) << entry.path();
+    EXPECT_EQ(text, text_of_routes(*gateway)) << pair.path;
+    ASSERT_EQ(istio->types.size(), gateway->types.size()) << pair.path;
     for (const auto& [type, resources] : istio->types) {
       const auto& others = gateway->types.at(type);
-      ASSERT_EQ(resources.size(), others.size()) << entry.path() << " " << type;
+      ASSERT_EQ(resources.size(), others.size()) << pair.path << " " << type;
       for (const auto& [name, resource] : resources) {
-        ASSERT_TRUE(others.contains(name)) << entry.path() << " " << name;
-        EXPECT_TRUE(resource->body == others.at(name)->body) << entry.path() << " " << name;
+        ASSERT_TRUE(others.contains(name)) << pair.path << " " << name;
+        EXPECT_TRUE(resource->body == others.at(name)->body) << pair.path << " " << name;
       }
     }
-    fs::path golden = fs::path(WEFT_GOLDEN_DIR) / entry.path().filename();
+    fs::path golden = fs::path(WEFT_GOLDEN_DIR) / pair.path.filename();
     golden.replace_extension(".txtpb");
     if (std::getenv("WEFT_UPDATE_GOLDEN") != nullptr) std::ofstream(golden) << text;
     EXPECT_EQ(text, slurp(golden)) << golden;
   }
-  EXPECT_GE(seen, 30u);
+}
+
+class LivePairs : public envoy::LiveEnvoy {};
+
+TEST_F(LivePairs, AreTakenByTheRealEnvoy) {
+  for (const Pair& pair : pairs()) {
+    auto plan = planned(pair.istio);
+    ASSERT_TRUE(plan) << pair.path;
+    plan->id = kId;
+    apply(*plan);
+    ASSERT_FALSE(HasFailure()) << pair.path;
+  }
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-node() { nsenter -t "$(weftctl sandbox get node "$1" -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["metadata"]["annotations"]["weft.dev/pid"])')" -n -m -- "${@:2}"; }
+node_pid() { weftctl sandbox get node "$1" -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["metadata"]["annotations"]["weft.dev/pid"])'; }
 redis() { weftctl sandbox exec -n "$1" "$2" -- timeout 5 redis-cli -h ledger.bank "${@:3}" 2>&1; }
 wait_for() { # wait_for SECONDS COMMAND…: until it succeeds
   local end=$(($(date +%s) + $1)); shift
@@ -47,7 +47,8 @@ weftctl status
 
 ledger=$(weftctl sandbox get pod ledger -n bank -o json | python3 -c 'import json,sys; print(json.load(sys.stdin)["status"]["podIP"])')
 # The node itself probes its pods in clear, as a kubelet does: its own address is left out.
-node node2 tcpdump -U -n -i any -w "$work/underlay.pcap" "tcp and host $ledger and not host 172.31.0.2" >/dev/null 2>"$work/tcpdump.log" &
+# No function: in the background its process would be a shell, and a signal to that would not reach tcpdump.
+nsenter -t "$(node_pid node2)" -n -m -- tcpdump -U -n -i any -w "$work/underlay.pcap" "tcp and host $ledger and not host 172.31.0.2" >/dev/null 2>"$work/tcpdump.log" &
 tcpdump=$!
 wait_for 5 grep -q 'listening on' "$work/tcpdump.log" || die "tcpdump did not start: $(cat "$work/tcpdump.log")"
 
@@ -106,7 +107,7 @@ sleep 0.6
 weftctl sandbox logs controlplane | grep 'access reporter' | grep quotes >"$work/requests" || die "no request in the waypoint's log"
 
 step "Summary"
-node node2 curl -sf http://127.0.0.1:15020/metrics >"$work/metrics2"
+nsenter -t "$(node_pid node2)" -n -m -- curl -sf http://127.0.0.1:15020/metrics >"$work/metrics2"
 restarts=$(weftctl sandbox get pod -A -o json | python3 -c 'import json,sys; print(sum(c.get("restartCount",0) for p in json.load(sys.stdin)["items"] for c in p["status"].get("containerStatuses",[])))')
 rules=$(weftctl sandbox exec -n shop web -- nft list ruleset | wc -l)
 python3 - "$work/metrics2" "$tunnel" "$clear" "$restarts" "$rules" <<'P'

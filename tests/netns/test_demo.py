@@ -17,6 +17,11 @@ def readme_commands():
     return [line.split("#")[0].strip() for line in part.split("```")[1].splitlines() if line.startswith("weftctl")]
 
 
+def captures():
+    """The processes that listen for the demo on a node's network; they are in no cgroup of the sandbox."""
+    return subprocess.run(["pgrep", "-f", "tcpdump .*/underlay.pcap"], capture_output=True, text=True, check=False).stdout.split()
+
+
 def run_command(line):
     """One line of the README; what follows a log or opens a prompt is ended after a while."""
     process = subprocess.Popen(line.split(), cwd=weft.ROOT, env=ENV, stdin=subprocess.DEVNULL, stdout=-1, stderr=-2, text=True)
@@ -29,12 +34,14 @@ def run_command(line):
 
 
 def test_the_demo_tells_its_story_and_the_readme_goes_on_from_there():
+    before = captures()
     try:
         start = time.monotonic()
         demo = subprocess.run(["tools/demo.sh"], cwd=weft.ROOT, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
         took = time.monotonic() - start
         assert demo.returncode == 0, demo.stdout[-3000:] + demo.stderr[-2000:]
         assert took < 60, took
+        assert captures() == before
         for words in ("who talked to whom", "spiffe://cluster.local/ns/shop/sa/web", "0 in clear", "the secret in clear: 0 times", "denials, each with its policy",
                       "bank/ledger-for-web", "pods restarted: 0", "RBAC: access denied (403)", "in verse (v2) (200)", f'The sandbox "{NAME}" is running'):
             assert words in demo.stdout, words

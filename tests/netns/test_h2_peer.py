@@ -1,0 +1,101 @@
+"""A10: the statuses of a real node's 15008 as an independent HTTP/2 client (python-h2, OpenSSL, a certificate of the mesh's CA) sees them."""
+
+import json
+import shutil
+import tempfile
+
+import pytest
+import weft
+from weft import account, authorization, eventually, namespace, pod, python_app
+
+NS, NOBODYS = "h2peer", 7999
+
+
+@pytest.fixture(scope="module")
+def world(mesh):
+    """A server on node2, and certificates of two accounts that have a pod on node1."""
+    mesh.apply([namespace(NS, True), account(NS, "friend"), account(NS, "stranger"), account(NS, "server"),
+                pod(NS, "server", python_app("echo", 7000), node="node2", sa="server", ready_port=7000),
+                pod(NS, "friend", node="node1", sa="friend"), pod(NS, "stranger", node="node1", sa="stranger")])
+    for name in ("server", "friend", "stranger"):
+        mesh.wait("pod", name, ns=NS)
+    mesh.wait_captured((NS, "server"), (NS, "friend"), (NS, "stranger"))
+    mesh.certificates = tempfile.mkdtemp(prefix="weft-h2-peer-")
+    for name in ("friend", "stranger"):
+        mesh.sb("certificate", name, "-n", NS, "--out", f"{mesh.certificates}/{name}")
+    yield mesh
+    mesh.delete("namespace", NS)
+    shutil.rmtree(mesh.certificates)
+
+
+@pytest.fixture(params=["v4", "v6"])
+def ip(world, request):
+    return next(i for i in world.pod_ips(NS, "server") if (":" in i) == (request.param == "v6"))
+
+
+def at(ip, port):
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def connect(authority, *more, **request):
+    return {"headers": [[":method", "CONNECT"], [":authority", authority], *more], **request}
+
+
+def ask(world, ip, requests, who="friend"):
+    """Asks from the node itself, past capture; what came back, and what is known of the server."""
+    argv = ["nsenter", "-t", str(world.node_pid("node1")), "-n", "--", *python_app("h2peer", f"{world.certificates}/{who}", ip, 15008)]
+    result = weft.subprocess.run(argv, input=json.dumps(requests), capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    *answers, server = json.loads(result.stdout)
+    return answers, server
+
+
+def test_a_connect_is_200_and_carries_bytes_and_their_end(world, ip):
+    [answer], server = ask(world, ip, [connect(at(ip, 7000), ["baggage", "k8s.pod.name=friend"], body="by python-h2")])
+    assert (answer["status"], answer["ended"], answer["body"]) == ("200", False, "by python-h2"), answer
+    assert server == {"server": [f"spiffe://cluster.local/ns/{NS}/sa/server"], "tls": "TLSv1.3", "alpn": "h2"}
+
+
+def test_a_port_where_nobody_listens_is_503(world, ip):
+    [answer], _ = ask(world, ip, [connect(at(ip, NOBODYS))])
+    assert (answer["status"], answer["ended"]) == ("503", True), answer
+
+
+# What is no CONNECT to this pod: the head's pseudo-headers.
+MALFORMED = {
+    "a GET": [[":method", "GET"], [":scheme", "https"], [":path", "/"], [":authority", "AT"]],
+    "no port": [[":method", "CONNECT"], [":authority", "HOST"]],
+    "a port that is none": [[":method", "CONNECT"], [":authority", "HOST:70000"]],
+    "another host": [[":method", "CONNECT"], [":authority", "192.0.2.1:7000"]],
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_is_malformed_is_400_and_the_tunnel_goes_on(world, ip, what):
+    host = f"[{ip}]" if ":" in ip else ip
+    headers = [[name, value.replace("AT", at(ip, 7000)).replace("HOST", host)] for name, value in MALFORMED[what]]
+    [broken, good], _ = ask(world, ip, [{"headers": headers}, connect(at(ip, 7000), body="still here")])
+    assert (broken.get("status"), broken.get("ended")) == ("400", True), broken
+    assert (good["status"], good["body"]) == ("200", "still here"), good
+
+
+def test_a_connect_with_a_path_is_a_stream_error_and_the_tunnel_goes_on(world, ip):
+    """RFC 9113 §8.5: no :scheme and no :path; what breaks HTTP/2's own rules is PROTOCOL_ERROR, not a status."""
+    broken = {"headers": [[":method", "CONNECT"], [":scheme", "https"], [":path", "/"], [":authority", at(ip, 7000)]]}
+    [reset, good], _ = ask(world, ip, [broken, connect(at(ip, 7000), body="still here")])
+    assert reset == {"reset": 1}, reset
+    assert (good["status"], good["body"]) == ("200", "still here"), good
+
+
+def test_what_policy_refuses_is_401_for_him_alone(world, ip):
+    name = "no-stranger"
+    world.apply([authorization(NS, name, action="DENY", rules=[{"from": [{"source": {"principals": [f"cluster.local/ns/{NS}/sa/stranger"]}}]}])])
+    try:
+        refused = eventually(lambda: (a := ask(world, ip, [connect(at(ip, 7000))], "stranger")[0][0])["status"] != "200" and a)
+        assert (refused["status"], refused["ended"]) == ("401", True), refused
+        [answer], _ = ask(world, ip, [connect(at(ip, 7000), body="friend")])
+        assert (answer["status"], answer["body"]) == ("200", "friend"), answer
+        assert ask(world, ip, [connect(at(ip, NOBODYS))], "stranger")[0][0]["status"] == "401", "policy before the dial"
+    finally:
+        world.delete("AuthorizationPolicy", name, NS)
+    eventually(lambda: ask(world, ip, [connect(at(ip, 7000))], "stranger")[0][0]["status"] == "200")

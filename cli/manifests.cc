@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "controlplane/frontends/admit.h"
+#include "controlplane/frontends/analyze/analyze.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
 
@@ -74,6 +75,15 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
 Parsed<void> judge(const source::Object& object) {
   if (const auto refused = controlplane::admit_mesh(object)) return problem(refused->text);
   return {};
+}
+
+std::vector<std::string> warnings(const source::ObjectPtr& object) {
+  std::vector<std::string> out;
+  for (const auto& finding : controlplane::analyze::analyze({{object->key(), object}})) {
+    const bool known = finding.code == "WFT0001" || finding.code == "IST0002";
+    if (known) out.push_back(fmt::format("Warning: {}: {}", finding.place, finding.message));
+  }
+  return out;
 }
 
 }  // namespace weft::cli

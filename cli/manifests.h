@@ -24,4 +24,8 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
 // sandbox's stand-in for an admission webhook. Pure.
 Parsed<void> judge(const source::Object& object);
 
+// What is right about an object but not supported yet or deprecated, one line each, as an admission
+// webhook's warnings. Pure.
+std::vector<std::string> warnings(const source::ObjectPtr& object);
+
 }  // namespace weft::cli

@@ -61,6 +61,8 @@ int sandbox_apply(const Context& context, const ObjectArguments& arguments) {
       code = fail_with(good.error());
       continue;
     }
+    for (const auto& warning : warnings(manifest.object))
+      std::fprintf(stderr, "%s\n", warning.c_str());
     objects.push_back({{"body", manifest.body}, {"origin", manifest.object->origin}});
   }
   const auto answer = ask(context, {{"cmd", "apply"}, {"objects", objects}});

@@ -4,72 +4,30 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "source/spelling.h"
+
 namespace weft::source {
 
 using nlohmann::json;
 
 Field Reader::root() { return {this, object_.body.get(), ""}; }
 
+namespace {
+
+std::string shortened(const json& value) {
+  std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  return text.size() > 80 ? text.substr(0, 77) + "..." : text;
+}
+
+}  // namespace
+
 void Reader::refuse(std::string_view path, const json* value, std::string_view why) {
   if (problem_) return;
   std::string text = object_.at(path) + ": " + (path.empty() ? "document" : std::string(path)) +
                      ": " + std::string(why);
-  if (value != nullptr) {
-    std::string got = value->dump(-1, ' ', false, json::error_handler_t::replace);
-    if (got.size() > 80) got = got.substr(0, 77) + "...";
-    text += ", got " + got;
-  }
+  if (value != nullptr) text += ", got " + shortened(*value);
   problem_ = Problem{std::move(text)};
 }
-
-namespace {
-
-// Spelling without what people mix up: case, underscores, dashes.
-std::string folded(std::string_view name) {
-  std::string out;
-  for (const char c : name) {
-    if (c != '_' && c != '-') out += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  }
-  return out;
-}
-
-// Edits (insert, delete, replace) from one name to the other. REQUIRES: short names.
-std::size_t edits(std::string_view from, std::string_view to) {
-  std::vector<std::size_t> row(to.size() + 1);
-  for (std::size_t i = 0; i <= to.size(); ++i) row[i] = i;
-  for (std::size_t i = 1; i <= from.size(); ++i) {
-    std::size_t corner = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= to.size(); ++j) {
-      const std::size_t replaced = corner + (from[i - 1] == to[j - 1] ? 0 : 1);
-      corner = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
-    }
-  }
-  return row[to.size()];
-}
-
-constexpr std::size_t kNameMax = 64;
-
-std::string likely_name(std::string_view name, const std::vector<std::string>& known) {
-  if (name.size() > kNameMax) return "";
-  std::string best;
-  std::size_t least = name.size() > 5 ? 3 : 2;  // fewer edits than this
-  for (const std::string& one : known) {
-    const std::string left = folded(name), right = folded(one);
-    constexpr std::size_t kStemMin = 4;
-    const bool stem = std::min(left.size(), right.size()) >= kStemMin &&
-                      (left.starts_with(right) || right.starts_with(left));
-    const std::size_t distance = std::min<std::size_t>(edits(left, right), stem ? 1 : kNameMax);
-    if (distance < least) {
-      least = distance;
-      best = one;
-    }
-  }
-  return best;
-}
-
-}  // namespace
 
 std::string Reader::suggest(std::string_view parent, std::string_view name) const {
   for (std::string_view at = parent; !at.empty();) {
@@ -90,6 +48,8 @@ std::string Reader::suggest(std::string_view parent, std::string_view name) cons
   const std::string likely = likely_name(name, here->second.fields);
   return likely.empty() ? "" : member_path(parent, likely);
 }
+
+std::string Field::shown() const { return value_ == nullptr ? "" : shortened(*value_); }
 
 void Field::refuse(std::string_view why) const { reader_->refuse(path_, value_, why); }
 

@@ -51,6 +51,8 @@ class Field {
   bool is_map() const;
   bool is_list() const;
 
+  // The value as JSON, cut at 80 characters; "" when absent.
+  std::string shown() const;
   // Records "expected …, got VALUE" at this place.
   void refuse(std::string_view why) const;
 

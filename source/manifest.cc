@@ -5,6 +5,7 @@
 #include <set>
 
 #include "source/fields.h"
+#include "source/kinds.h"
 #include "source/object.h"
 #include "source/scalar.h"
 #include "source/yaml.h"
@@ -142,7 +143,11 @@ Parsed<ObjectPtr> make_object(json body, Lines lines, std::string origin) {
   object->labels = metadata["labels"].string_map();
   object->annotations = metadata["annotations"].string_map();
   object->creation_timestamp = metadata["creationTimestamp"].string();
-  if (object->api_version.empty()) root["apiVersion"].refuse("is required");
+  if (object->api_version.empty()) {
+    const std::string served = api_versions_of(object->kind);
+    root["apiVersion"].refuse(
+        "is required" + (served.empty() ? "" : " (" + object->kind + " is one of " + served + ")"));
+  }
   if (object->kind.empty()) root["kind"].refuse("is required");
   if (!is_name(object->name)) metadata["name"].refuse("must be the object's name");
   if (is_cluster_scoped(object->kind)) {

@@ -1,5 +1,7 @@
 #include "controlplane/frontends/admit.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,6 +17,8 @@
 #include "controlplane/frontends/istio/service_entry.h"
 #include "controlplane/frontends/istio/telemetry.h"
 #include "controlplane/frontends/istio/virtual_service.h"
+#include "source/fields.h"
+#include "source/kinds.h"
 
 namespace weft::controlplane {
 namespace {
@@ -59,11 +63,23 @@ constexpr std::pair<std::string_view, Judge> kJudges[] = {
 }  // namespace
 
 std::optional<Problem> admit_mesh(const source::Object& object) {
-  const std::string kind = object.key().kind;
-  for (const auto& [name, judge] : kJudges) {
-    if (kind == name) return judge(object);
+  source::Reader reader(object);
+  const source::Field root = reader.root();
+  if (const std::string why = source::why_no_kind(object.api_version, object.kind); !why.empty()) {
+    root["kind"].refuse(why);
+    return reader.problem();
   }
-  return std::nullopt;
+  const std::string kind = object.key().kind;
+  const auto* const judge = std::find_if(std::begin(kJudges), std::end(kJudges),
+                                         [&](const auto& one) { return one.first == kind; });
+  if (judge == std::end(kJudges)) return std::nullopt;
+  root.only({"apiVersion", "kind", "metadata", "spec", "status"});
+  return reader.problem() ? reader.problem() : judge->second(object);
+}
+
+bool has_front_end(std::string_view kind) {
+  return std::any_of(std::begin(kJudges), std::end(kJudges),
+                     [&](const auto& one) { return one.first == kind; });
 }
 
 }  // namespace weft::controlplane

@@ -60,7 +60,8 @@ bool is_alnum(char c) {
 }  // namespace
 
 void Notes::beyond(const Field& field, std::string_view why) {
-  if (field.present()) unsupported.push_back(field.path() + ": " + std::string(why));
+  if (field.present())
+    unsupported.push_back(field.path() + ": " + std::string(why) + ", got " + field.shown());
 }
 
 void Notes::warn(const Field& field, std::string_view why) {

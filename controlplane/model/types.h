@@ -49,6 +49,7 @@ struct AuthzPolicy {
   std::vector<std::string> l7_fields;  // field paths that only L7 can judge
   std::vector<AuthzRule> rules;        // in full, for waypoints
   std::vector<Condition> conditions;
+  std::vector<std::string> unsupported, warnings;  // as model::Decoded's
 };
 
 enum class MtlsMode : std::uint8_t { kUnset, kDisable, kPermissive, kStrict };

@@ -12,22 +12,11 @@
 #include "controlplane/frontends/admit.h"
 #include "controlplane/frontends/istio/authorization.h"
 #include "controlplane/frontends/istio/peer_authentication.h"
+#include "controlplane/frontends/unsupported.h"
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/mtls.h"
 
 namespace weft::controlplane::translate {
-namespace {
-
-// Groups whose objects a user expects to do something here.
-bool is_mesh_group(const std::string& group) {
-  constexpr std::array<std::string_view, 5> kGroups = {
-      "istio.io", "gateway.networking.k8s.io", "linkerd.io", "smi-spec.io", "consul.hashicorp.com"};
-  return std::any_of(kGroups.begin(), kGroups.end(),
-                     [&](std::string_view suffix) { return group.ends_with(suffix); });
-}
-
-}  // namespace
-
 World::World(Options options)
     : facts_(std::move(options)), objects_(facts_.options.naming.cluster_domain) {
   WEFT_ASSERT(!facts_.options.root_namespaces.empty());
@@ -102,11 +91,10 @@ void World::put(const source::Object& object) {
   } else if (const l7::Touched touched = objects_.put(object, facts_.is_root(ns)); touched.known) {
     planner_.touch(touched);
     if (key.kind != "Secret") dirty_statuses_.insert(key);
-  } else if (is_mesh_group(object.group())) {
+  } else if (const std::string text = unsupported_kind(object); !text.empty()) {
     statuses_[key] = {.key = key,
                       .origin = object.origin,
-                      .conditions = {{"Accepted", false, "UnsupportedKind",
-                                      "this build does not act on " + key.kind}},
+                      .conditions = {{"Accepted", false, "UnsupportedKind", text}},
                       .generation = l7::generation_of(object)};
     dirty_statuses_.insert(key);
   }

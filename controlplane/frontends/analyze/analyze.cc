@@ -29,6 +29,7 @@ std::vector<Finding> analyze(const source::ObjectSet& objects, const Options& op
   check_policies(facts);
   check_services(facts);
   check_enrollment(facts);
+  check_marks(facts);
   std::sort(facts.findings.begin(), facts.findings.end(), [](const Finding& a, const Finding& b) {
     return std::tuple(a.object, b.level, a.code, a.place) <
            std::tuple(b.object, a.level, b.code, b.place);

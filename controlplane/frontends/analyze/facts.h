@@ -20,7 +20,7 @@ struct Facts {
   const Options& options;
   std::vector<Finding> findings;
 
-  std::vector<source::ObjectPtr> virtual_services, routes;       // valid ones
+  std::vector<source::ObjectPtr> virtual_services, routes;       // what is valid of them
   std::map<std::string, source::Service> services;               // by full host name
   std::map<std::string, source::Namespace> namespaces;           // by name
   std::vector<source::Pod> pods;                                 // not finished
@@ -40,8 +40,10 @@ struct Facts {
   std::string similar_host(std::string_view hostname) const;
 };
 
-// Decodes everything; what its front end refuses or warns of becomes a finding.
+// Decodes everything; what is refused, not supported or warned of becomes a finding.
 void gather(Facts& facts);
+// One object of a mesh API, admitted; false when no front end reads its kind.
+bool decode_mesh(Facts& facts, const source::ObjectPtr& pointer);
 
 void check_virtual_services(Facts& facts);
 void check_gateway_routes(Facts& facts);
@@ -50,5 +52,6 @@ void check_gateways(Facts& facts);
 void check_policies(Facts& facts);  // selectors and targets
 void check_services(Facts& facts);
 void check_enrollment(Facts& facts);
+void check_marks(Facts& facts);  // labels and annotations of other meshes
 
 }  // namespace weft::controlplane::analyze

@@ -265,7 +265,8 @@ Parsed<model::AuthzPolicy> decode_authorization_policy(const source::Object& obj
   model::AuthzPolicy out{.from = provenance(object), .ns = object.ns, .name = object.name};
   out.action = action_of(spec["action"]);
   out.selector = selector(spec["selector"]);
-  out.targets = targets(spec);
+  read::Notes notes;
+  out.targets = targets(spec, {"Service", "Gateway"}, notes);
   if (!out.targets.empty() && !out.selector.empty())
     spec["selector"].refuse("cannot be set together with targetRefs");
   spec["provider"].only({"name"});
@@ -296,7 +297,16 @@ Parsed<model::AuthzPolicy> decode_authorization_policy(const source::Object& obj
   }
   out.rules = authz_rules(spec["rules"], object.ns);
   if (out.action != model::Action::kAudit) out.l4 = std::move(l4);
+  if (out.action == model::Action::kCustom)
+    notes.beyond(spec["action"], "CUSTOM, which asks provider " +
+                                     spec["provider"]["name"].string() +
+                                     ": until then everything that the rules match is denied");
+  if (out.action != model::Action::kAllow && spec["rules"].list().empty())
+    notes.warn(spec["action"], "there are no rules, so the policy decides nothing");
   out.conditions.push_back(condition_of(out, dropped));
+  if (!notes.unsupported.empty()) out.conditions.push_back(read::conditions(notes, false).back());
+  out.unsupported = std::move(notes.unsupported);
+  out.warnings = std::move(notes.warnings);
   if (reader.problem()) return std::unexpected(*reader.problem());
   return out;
 }

@@ -1,5 +1,7 @@
 #include "controlplane/frontends/istio/common.h"
 
+#include <algorithm>
+
 namespace weft::controlplane::istio {
 
 using source::Field;
@@ -26,7 +28,9 @@ std::vector<std::string> export_to(const Field& field) {
   return out;
 }
 
-std::vector<model::TargetRef> targets(const Field& spec) {
+std::vector<model::TargetRef> targets(const Field& spec,
+                                      std::initializer_list<std::string_view> supported,
+                                      read::Notes& notes) {
   std::vector<Field> fields = spec["targetRefs"].list();
   if (spec["targetRef"].present()) fields.push_back(spec["targetRef"]);
   std::vector<model::TargetRef> out;
@@ -39,6 +43,9 @@ std::vector<model::TargetRef> targets(const Field& spec) {
     if (target.group == "core") target.group.clear();
     if (target.kind.empty()) field["kind"].refuse("is required");
     if (target.name.empty()) field["name"].refuse("is required");
+    if (std::find(supported.begin(), supported.end(), target.kind) == supported.end())
+      notes.beyond(field["kind"], "a target of kind " + target.kind + "; nothing is done for it");
+    notes.beyond(field["sectionName"], "the whole target is meant");
     out.push_back(std::move(target));
   }
   return out;

@@ -1,6 +1,8 @@
 // What Istio's kinds have in common: selector, targetRefs, exportTo.
 #pragma once
 
+#include <initializer_list>
+#include <string_view>
 #include <vector>
 
 #include "controlplane/frontends/values.h"
@@ -14,7 +16,10 @@ using read::provenance;
 mesh::Labels selector(const source::Field& field);
 // ".", "*", "~" and namespaces.
 std::vector<std::string> export_to(const source::Field& field);
-// `targetRef` and `targetRefs` of a spec.
-std::vector<model::TargetRef> targets(const source::Field& spec);
+// `targetRef` and `targetRefs` of a spec. Kinds other than `supported` and parts of an object
+// (sectionName) are noted.
+std::vector<model::TargetRef> targets(const source::Field& spec,
+                                      std::initializer_list<std::string_view> supported,
+                                      read::Notes& notes);
 
 }  // namespace weft::controlplane::istio

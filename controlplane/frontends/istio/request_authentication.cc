@@ -72,7 +72,7 @@ Parsed<model::Decoded<model::RequestAuthn>> decode_request_authentication(
   read::Notes notes;
   model::RequestAuthn out{.from = provenance(object), .ns = object.ns, .name = object.name};
   out.selector = selector(spec["selector"]);
-  out.targets = targets(spec);
+  out.targets = targets(spec, {"Service"}, notes);
   if (!out.targets.empty() && !out.selector.empty())
     spec["selector"].refuse("cannot be set together with targetRefs");
   for (const Field& one : spec["jwtRules"].list()) out.rules.push_back(rule(one, notes));

@@ -15,7 +15,7 @@ Parsed<model::Decoded<model::Telemetry>> decode_telemetry(const source::Object& 
   read::Notes notes;
   model::Telemetry out{.from = provenance(object), .ns = object.ns, .name = object.name};
   out.selector = selector(spec["selector"]);
-  out.targets = targets(spec);
+  out.targets = targets(spec, {}, notes);
   if (!out.targets.empty() && !out.selector.empty())
     spec["selector"].refuse("cannot be set together with targetRefs");
   for (const Field& one : spec["tracing"].list()) {

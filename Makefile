@@ -12,6 +12,7 @@ help:
 	@echo 'make deps      install the Debian packages, fetch the pinned proto package and Envoy'
 	@echo 'make bench     speed and memory against no mesh and the budgets, in a sandbox (QUICK=1 only shows that it works)'
 	@echo 'make test-soak the long forms of the fault tests'
+	@echo 'make test-kube the control plane on a real Kubernetes API server (the first run builds it from Go modules)'
 	@echo 'make test-labs the labs and demos with full statistics'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
 	@echo 'make clean     remove build/'
@@ -32,6 +33,9 @@ test: build
 test-soak: build
 	@tests/run.py --preset $(PRESET) --only soak
 
+test-kube: build
+	@tests/run.py --preset $(PRESET) --only kube $(if $(K),-k $(K))
+
 test-labs: build
 	@tests/run.py --preset $(PRESET) --only labs
 
@@ -48,4 +52,4 @@ tidy: build
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo test test-soak test-labs bench fmt tidy clean
+.PHONY: help deps build demo test test-soak test-kube test-labs bench fmt tidy clean

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Runs every stage of the test suite and adds the results up. The last line is `N passed, N failed`.
 
-Stages: tidy, unit, sim, bpf (gtest through ctest), netns (pytest against the sandbox), netns-epoll (the same with io_uring forbidden to
+Stages: tidy, unit, sim, bpf (gtest through ctest), kube (the control plane on a real etcd and kube-apiserver, which the first run builds
+from Go modules), netns (pytest against the sandbox), netns-epoll (the same with io_uring forbidden to
 ztunnel), asan and tsan (unit and sim again under the sanitizers; asan is built with the fuzzer's preset, one build for both), fuzz (each
 target for FUZZ_SECONDS, 30 by default). `soak` and `labs` (the
 labs and demos with full statistics) run only when named. --only picks stages, -k picks tests.
@@ -18,10 +19,11 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-STAGES = ["tidy", "unit", "sim", "bpf", "netns", "netns-epoll", "asan", "fuzz", "tsan"]
+STAGES = ["tidy", "unit", "sim", "bpf", "kube", "netns", "netns-epoll", "asan", "fuzz", "tsan"]
 NAMED = ["soak", "labs"]  # run only when --only names them
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 STAGE_LIMIT_S = 2400
+KUBE_BUILD_LIMIT_S = 1800
 PROGRESS_S = 20
 
 
@@ -110,6 +112,23 @@ def pytest(tally, stage, paths, word, preset, **env):
         tally.add_junit(out.name, stage)
 
 
+def kube(tally, stage, word, preset):
+    """tools/kube/build.sh says what it does on stderr, and on stdout where the binaries are."""
+    where = []
+    for what in ("api", "crds"):
+        try:
+            done = subprocess.run(["tools/kube/build.sh", what], cwd=ROOT, timeout=KUBE_BUILD_LIMIT_S, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, text=True)
+        except subprocess.TimeoutExpired:
+            tally.fail(stage, f"tools/kube/build.sh {what}: stopped after {KUBE_BUILD_LIMIT_S} s")
+            return
+        if done.returncode != 0 or not done.stdout.strip():
+            tally.fail(stage, f"tools/kube/build.sh {what}")
+            return
+        where.append(done.stdout.strip().splitlines()[-1])
+    pytest(tally, stage, ["tests/kube"], word, preset, WEFT_KUBE_BIN=where[0], WEFT_KUBE_CRDS=where[1])
+
+
 def sanitizer(tally, stage, preset, word):
     if run(["tools/build.sh", preset]) != 0:
         tally.fail(stage, "build")
@@ -189,6 +208,8 @@ def main():
             tidy(tally)
         elif stage in ("unit", "sim", "bpf"):
             ctest(tally, stage, args.preset, stage, args.word)
+        elif stage == "kube":
+            kube(tally, stage, args.word, args.preset)
         elif stage == "netns":
             pytest(tally, stage, ["tests/netns"], args.word, args.preset)
         elif stage == "netns-epoll":

@@ -13,6 +13,7 @@ missing=()
 while read -r package; do
   case "$package" in ''|'#'*) continue ;; esac
   if [ "$package" = npm ] && command -v npm >/dev/null; then continue; fi
+  if [ "$package" = golang-go ] && { command -v go || [ -x /usr/local/go/bin/go ]; } >/dev/null; then continue; fi
   dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
 done <tools/packages.txt
 

@@ -1,5 +1,6 @@
 """A real etcd and kube-apiserver on loopback. WEFT_KUBE_BIN names the directory with both binaries."""
 
+import ctypes
 import json
 import os
 import signal
@@ -28,6 +29,15 @@ def free_port():
 
 def openssl(*words, cwd):
     subprocess.run(["openssl", *words], cwd=cwd, check=True, capture_output=True)
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def spawn(argv, **kwargs):
+    """A process that ends with us, however we end."""
+    return subprocess.Popen(argv, preexec_fn=lambda: LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL), **kwargs)
 
 
 class ApiServer:
@@ -64,8 +74,8 @@ class ApiServer:
         self.tls.load_cert_chain(f"{self.dir}/admin.crt", f"{self.dir}/admin.key")
 
     def spawn(self, name, *flags):
-        log = open(f"{self.dir}/{name}.log", "ab")
-        return subprocess.Popen([f"{self.bin}/{name}", *flags], cwd=self.dir, stdout=log, stderr=log)
+        with open(f"{self.dir}/{name}.log", "ab") as log:
+            return spawn([f"{self.bin}/{name}", *flags], cwd=self.dir, stdout=log, stderr=log)
 
     def start(self):
         self.process = self.spawn(

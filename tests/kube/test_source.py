@@ -8,9 +8,9 @@ import time
 
 import pytest
 import xds
-from api_server import KINDS, ApiServer, free_port
+from api_server import KINDS, ApiServer, free_port, spawn
 
-pytestmark = pytest.mark.skipif("WEFT_KUBE_BIN" not in os.environ, reason="WEFT_KUBE_BIN names no directory with etcd and kube-apiserver")
+pytestmark = pytest.mark.skipif("WEFT_KUBE_BIN" not in os.environ, reason="make test-kube runs these: WEFT_KUBE_BIN names no directory")
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("WEFT_BIN", f"{ROOT}/build/release/bin")
 
@@ -60,7 +60,7 @@ class ControlPlane:
         os.makedirs(directory, exist_ok=True)
         self.log = f"{directory}/log"
         self.port = free_port()
-        self.process = subprocess.Popen(
+        self.process = spawn(
             [f"{BIN}/weft-controlplane", f"--source={source}", f"--tls=127.0.0.1:{free_port()}", f"--plaintext=127.0.0.1:{self.port}",
              f"--state-dir={directory}", f"--metrics=127.0.0.1:{free_port()}", f"--api={directory}/api.sock"], stderr=open(self.log, "wb"), stdout=subprocess.DEVNULL)
         end = time.monotonic() + 60

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <memory>
 
 #include "agent/api.h"
@@ -19,11 +21,11 @@
 #include "agent/inventory.h"
 #include "agent/link.h"
 #include "agent/metrics.h"
+#include "agent/objects.h"
 #include "agent/privileges.h"
 #include "agent/reactor.h"
 #include "base/log.h"
 #include "bpf/user/datapath.h"
-#include "source/files.h"
 
 namespace weft::agent {
 
@@ -62,7 +64,8 @@ std::unique_ptr<NetnsFinder> make_finder(const Config& config, const Arrivals& a
 
 class App : public LinkEvents {
  public:
-  App(const Config& config, Reactor& reactor, bpf::Datapath datapath, source::FilesSource& source, Sockets sockets)
+  App(const Config& config, Reactor& reactor, bpf::Datapath datapath, source::Source& source,
+      Sockets sockets)
       : config_(config),
         reactor_(reactor),
         datapath_(std::move(datapath)),
@@ -214,7 +217,7 @@ class App : public LinkEvents {
   const Config& config_;
   Reactor& reactor_;
   bpf::Datapath datapath_;
-  source::FilesSource& source_;
+  source::Source& source_;
   BpfCapture kernel_;
   Arrivals arrivals_;
   std::unique_ptr<NetnsFinder> finder_;
@@ -233,6 +236,25 @@ class App : public LinkEvents {
   Clock::time_point wakeup_at_{};
 };
 
+// What was left for the machine to say.
+Parsed<Config> look_around(Config config) {
+  constexpr const char* kCgroups = "/sys/fs/cgroup";
+  if (config.cgroup == "auto") {
+    config.cgroup = find_pods_cgroup(kCgroups);
+    if (config.cgroup.empty())
+      return problem(fmt::format(
+          "--cgroup: no kubepods directory of cgroup2 below {}: is this a kubelet's node?",
+          kCgroups));
+  }
+  if (config.dns_from_resolv_conf) {
+    std::ifstream file("/etc/resolv.conf");
+    config.dns_ips = nameservers(std::string(std::istreambuf_iterator<char>(file), {}));
+    if (config.dns_ips.empty()) return problem("--dns-ip: /etc/resolv.conf names no server");
+  }
+  spdlog::info("node cgroup={} dns_ips={}", config.cgroup, config.dns_ips.size());
+  return config;
+}
+
 // SIGTERM and SIGINT as a descriptor.
 Result<Fd> stop_signals() {
   sigset_t set;
@@ -247,7 +269,10 @@ Result<Fd> stop_signals() {
 
 }  // namespace
 
-Parsed<void> run(const Config& config) {
+Parsed<void> run(const Config& given) {
+  auto settled = look_around(given);
+  if (!settled) return std::unexpected(settled.error());
+  const Config& config = *settled;
   auto signals = stop_signals();
   if (!signals) return problem(describe(signals.error()));
   auto sockets = open_sockets(config);
@@ -261,7 +286,7 @@ Parsed<void> run(const Config& config) {
   auto datapath = bpf::Datapath::open(
       {.cgroup = config.cgroup, .node_cgroup = node_cgroup, .node_netns_cookie = *node_netns, .pin_dir = config.pin_directory});
   if (!datapath) return std::unexpected(datapath.error());
-  auto source = source::FilesSource::open({.directory = config.source_directory, .admit = source::admit_core});
+  auto source = open_objects(config);
   if (!source) return std::unexpected(source.error());
   auto reactor = Reactor::make();
   if (!reactor) return problem(describe(reactor.error()));

@@ -11,6 +11,8 @@ namespace weft::agent {
 
 namespace {
 
+constexpr std::size_t kNameMost = 253;
+
 struct Words {
   std::string source, metrics, ready;
   std::vector<std::string> node_ips, dns_ips;
@@ -18,15 +20,22 @@ struct Words {
 
 void declare(CLI::App& app, Config& config, Words& words) {
   app.add_option("--node", config.node, "Name of this node, as in a Pod's spec.nodeName");
-  app.add_option("--source", words.source, "Where objects come from: files:DIR");
-  app.add_option("--cgroup", config.cgroup, "cgroup2 directory above every pod's");
-  app.add_option("--node-cgroup", config.node_cgroup, "cgroup2 directory above kubelet and the pods (default: the top)");
+  app.add_option("--source", words.source,
+                 "Where objects come from: files:DIR, kube:KUBECONFIG, or kube (in a pod)");
+  app.add_option("--cgroup", config.cgroup,
+                 "cgroup2 directory above every pod's, or auto: kubelet's below /sys/fs/cgroup");
+  app.add_option("--node-cgroup", config.node_cgroup,
+                 "cgroup2 directory above kubelet and the pods (default: the top)");
   app.add_option("--bpffs", config.pin_directory, "Directory on a bpffs for pins");
   app.add_option("--netns-dir", config.netns_directory, "Directory of bind-mounted pod network namespaces")->capture_default_str();
   app.add_option("--zds", config.link_path, "Unix socket for ztunnel");
   app.add_option("--api", config.api_path, "Unix socket for weftctl");
-  app.add_option("--node-ip", words.node_ips, "Accepted and not used: probes are known by the process that sends them")->delimiter(',');
-  app.add_option("--dns-ip", words.dns_ips, "Addresses of the cluster's DNS")->delimiter(',');
+  app.add_option("--node-ip", words.node_ips,
+                 "Accepted and not used: probes are known by the process that sends them")
+      ->delimiter(',');
+  app.add_option("--dns-ip", words.dns_ips,
+                 "Addresses of the cluster's DNS, or auto: those of /etc/resolv.conf")
+      ->delimiter(',');
   app.add_option("--metrics", words.metrics, "ADDR:PORT of the metrics endpoint");
   app.add_option("--ready", words.ready, "ADDR:PORT of the readiness endpoint");
   app.add_option("--dns-capture", config.dns_capture, "Capture pods' DNS queries")->capture_default_str();
@@ -52,15 +61,27 @@ Parsed<void> read_socket(const char* flag, const std::string& word, std::optiona
   return {};
 }
 
-Parsed<void> read_words(const Words& words, Config& config) {
+Parsed<void> read_source(const std::string& word, Config& config) {
   constexpr std::string_view kFiles = "files:";
-  if (!words.source.starts_with(kFiles) || words.source.size() == kFiles.size()) {
-    return problem(fmt::format("--source: \"{}\" is not files:DIR", words.source));
+  constexpr std::string_view kKube = "kube:";
+  if (word.starts_with(kFiles) && word.size() > kFiles.size()) {
+    config.source_directory = word.substr(kFiles.size());
+  } else if (word.starts_with(kKube) && word.size() > kKube.size()) {
+    config.kubeconfig = word.substr(kKube.size());
+  } else if (word != "kube") {
+    return problem(fmt::format("--source: \"{}\" is not files:DIR, kube or kube:KUBECONFIG", word));
   }
-  config.source_directory = words.source.substr(kFiles.size());
+  return {};
+}
+
+Parsed<void> read_words(const Words& words, Config& config) {
+  if (auto read = read_source(words.source, config); !read) return read;
   std::vector<IpAddress> unused;
   if (auto read = read_addresses("--node-ip", words.node_ips, unused); !read) return read;
-  if (auto read = read_addresses("--dns-ip", words.dns_ips, config.dns_ips); !read) return read;
+  config.dns_from_resolv_conf = words.dns_ips == std::vector<std::string>{"auto"};
+  if (!config.dns_from_resolv_conf) {
+    if (auto read = read_addresses("--dns-ip", words.dns_ips, config.dns_ips); !read) return read;
+  }
   if (auto read = read_socket("--metrics", words.metrics, config.metrics); !read) return read;
   return read_socket("--ready", words.ready, config.ready);
 }
@@ -75,6 +96,15 @@ Parsed<void> check(const Config& config) {
   if (config.uninstall) return {};
   for (const auto& [flag, value] : {std::pair("--node", &config.node), {"--cgroup", &config.cgroup}, {"--zds", &config.link_path}}) {
     if (value->empty()) return problem(fmt::format("{} is missing", flag));
+  }
+  // It becomes part of a path and of a URL.
+  const auto plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+  };
+  if (config.node.size() > kNameMost || config.node.front() == '.' ||
+      !std::ranges::all_of(config.node, plain)) {
+    return problem(
+        fmt::format("--node: \"{}\" is no name of a node (a-z, 0-9, '-', '.')", config.node));
   }
   return {};
 }
@@ -103,15 +133,22 @@ Parsed<std::variant<Config, Wanted>> parse_config(const std::vector<std::string>
   return config;
 }
 
+std::string Config::source() const {
+  if (!source_directory.empty()) return "files:" + source_directory;
+  return kubeconfig.empty() ? "kube" : "kube:" + kubeconfig;
+}
+
 std::string Config::str() const {
   const auto text = [](const auto& list) {
     std::vector<std::string> words;
     for (const auto& ip : list) words.push_back(ip.str());
     return fmt::format("{}", fmt::join(words, ","));
   };
-  return fmt::format("node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} dns_ips={} metrics={} ready={} dns_capture={}",
-                     node, source_directory, cgroup, pin_directory, netns_directory, link_path, api_path, text(dns_ips),
-                     metrics ? metrics->str() : "", ready ? ready->str() : "", dns_capture);
+  return fmt::format(
+      "node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} dns_ips={} metrics={} "
+      "ready={} dns_capture={}",
+      node, source(), cgroup, pin_directory, netns_directory, link_path, api_path, text(dns_ips),
+      metrics ? metrics->str() : "", ready ? ready->str() : "", dns_capture);
 }
 
 }  // namespace weft::agent

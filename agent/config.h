@@ -13,14 +13,16 @@ namespace weft::agent {
 
 struct Config {
   std::string node;
-  std::string source_directory;  // of --source files:DIR
-  std::string cgroup;            // above every pod's, and above the agent's and ztunnel's own
-  std::string node_cgroup;       // above it, and above kubelet's; empty: the top of that cgroup2 mount
-  std::string pin_directory;     // --bpffs
+  std::string source_directory;  // of --source files:DIR; empty: Kubernetes
+  std::string kubeconfig;        // of --source kube:KUBECONFIG; empty: what a pod is given
+  std::string cgroup;       // above every pod's, and above the agent's and ztunnel's own; or "auto"
+  std::string node_cgroup;  // above it, and above kubelet's; empty: the top of that cgroup2 mount
+  std::string pin_directory;  // --bpffs
   std::string netns_directory = "/var/run/netns";
   std::string link_path;  // --zds
   std::string api_path;   // empty: none
   std::vector<IpAddress> dns_ips;
+  bool dns_from_resolv_conf = false;  // --dns-ip auto
   std::optional<SocketAddress> metrics;
   std::optional<SocketAddress> ready;
   unsigned ztunnel_uid = 1337;
@@ -29,7 +31,8 @@ struct Config {
   std::string log_level = "info";
   std::string log_format = "text";
 
-  std::string str() const;  // key=value, for the log
+  std::string source() const;  // as it was given
+  std::string str() const;     // key=value, for the log
 };
 
 // Text that was asked for (--help, --version), to print and exit 0.

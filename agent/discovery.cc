@@ -126,6 +126,17 @@ std::string top_of_cgroups(const std::string& cgroup) {
   return top;
 }
 
+std::string find_pods_cgroup(const std::string& root) {
+  for (const char* place :
+       {"/kubepods", "/kubepods.slice", "/unified/kubepods", "/unified/kubepods.slice"}) {
+    const std::string path = root + place;
+    struct statfs filesystem{};
+    if (::statfs(path.c_str(), &filesystem) == 0 && filesystem.f_type == CGROUP2_SUPER_MAGIC)
+      return path;
+  }
+  return {};
+}
+
 std::string CgroupFinder::directory_of(std::string_view uid) const {
   std::string found;
   const std::function<void(const std::string&, int)> search = [&](const std::string& directory, int depth) {

@@ -59,6 +59,11 @@ bool is_pod_cgroup(std::string_view directory, std::string_view uid);
 // The highest directory above `cgroup` that is cgroup2 still: what the node's own processes are below.
 std::string top_of_cgroups(const std::string& cgroup);
 
+// The directory above every pod's, as kubelet makes it: kubepods (cgroupfs driver) or
+// kubepods.slice (systemd's), on a pure cgroup2 host at `root` itself, on a hybrid one below its
+// "unified". Empty: there is none (yet).
+std::string find_pods_cgroup(const std::string& root);
+
 class CgroupFinder : public NetnsFinder {
  public:
   CgroupFinder(std::string cgroup, std::string proc) : cgroup_(std::move(cgroup)), proc_(std::move(proc)) {}

@@ -24,6 +24,16 @@ std::optional<ucred> peer_of(int fd) {
   if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return std::nullopt;
   return peer;
 }
+// So that `uid` may connect. In a set-group-ID directory (an emptyDir with fsGroup) the group is
+// right already, and that is enough: the agent has no CAP_CHOWN in a cluster.
+Result<void> give(const std::string& path, unsigned uid, unsigned gid) {
+  struct stat made{};
+  if (::stat(path.c_str(), &made) != 0) return fail(Code::kSystem, "stat", errno);
+  if (::geteuid() != 0 || made.st_uid == uid || made.st_gid == gid) return {};
+  if (::chown(path.c_str(), uid, gid) != 0) return fail(Code::kSystem, "chown", errno);
+  return {};
+}
+
 }  // namespace
 
 Result<Fd> Link::listen(const std::string& path, unsigned uid, unsigned gid) {
@@ -36,7 +46,7 @@ Result<Fd> Link::listen(const std::string& path, unsigned uid, unsigned gid) {
   ::unlink(path.c_str());
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return fail(Code::kSystem, "bind", errno);
   if (::chmod(path.c_str(), 0660) != 0) return fail(Code::kSystem, "chmod", errno);
-  if (::geteuid() == 0 && ::chown(path.c_str(), uid, gid) != 0) return fail(Code::kSystem, "chown", errno);
+  if (auto given = give(path, uid, gid); !given) return std::unexpected(given.error());
   if (::listen(fd.get(), kLinkBacklog) != 0) return fail(Code::kSystem, "listen", errno);
   return fd;
 }

@@ -167,6 +167,24 @@ bool Cidr::contains(const IpAddress& address) const {
 
 std::string Cidr::str() const { return base.str() + "/" + std::to_string(length); }
 
+std::vector<IpAddress> nameservers(std::string_view resolv_conf) {
+  constexpr std::string_view kSpace = " \t\r";
+  constexpr std::string_view kWord = "nameserver";
+  std::vector<IpAddress> found;
+  while (!resolv_conf.empty()) {
+    std::string_view line = resolv_conf.substr(0, resolv_conf.find('\n'));
+    resolv_conf.remove_prefix(std::min(resolv_conf.size(), line.size() + 1));
+    if (!line.starts_with(kWord)) continue;
+    line.remove_prefix(kWord.size());
+    const std::size_t begin = line.find_first_not_of(kSpace);
+    if (begin == 0 || begin == std::string_view::npos) continue;
+    line.remove_prefix(begin);
+    if (const auto ip = IpAddress::parse(line.substr(0, line.find_first_of(kSpace))))
+      found.push_back(*ip);
+  }
+  return found;
+}
+
 }  // namespace weft
 
 std::size_t std::hash<weft::IpAddress>::operator()(const weft::IpAddress& ip) const noexcept {

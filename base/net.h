@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace weft {
 
@@ -68,6 +69,10 @@ struct Cidr {
 
   auto operator<=>(const Cidr&) const = default;
 };
+
+// The servers that a resolv.conf names, in its order; a line that is not understood is passed over,
+// as the resolver does.
+std::vector<IpAddress> nameservers(std::string_view resolv_conf);
 
 }  // namespace weft
 

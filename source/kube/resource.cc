@@ -40,4 +40,11 @@ std::vector<Resource> controlplane_resources() {
   };
 }
 
+std::vector<Resource> node_resources(const std::string& node) {
+  return {
+      {"", {"v1"}, "namespaces", "Namespace", ""},
+      {"", {"v1"}, "pods", "Pod", "fieldSelector=spec.nodeName%3D" + node},
+  };
+}
+
 }  // namespace weft::source::kube

@@ -23,4 +23,7 @@ struct Resource {
 // certificate. A group that is not installed is no error.
 std::vector<Resource> controlplane_resources();
 
+// What an agent needs: namespaces, and the pods of its own node. `node` is a Kubernetes name.
+std::vector<Resource> node_resources(const std::string& node);
+
 }  // namespace weft::source::kube

@@ -4,9 +4,13 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <string_view>
 
 #include "base/log.h"
+#include "base/net.h"
 #include "ztunnel/app/app.h"
 #include "ztunnel/app/config.h"
 #include "ztunnel/app/privileges.h"
@@ -24,6 +28,15 @@ weft::app::Environment read_environment() {
     if (equals != std::string_view::npos) out.emplace(text.substr(0, equals), text.substr(equals + 1));
   }
   return out;
+}
+
+// WEFT_DNS_UPSTREAM=auto: the server that this process itself would ask.
+void find_dns_upstream(weft::app::Environment& environment) {
+  const auto at = environment.find("WEFT_DNS_UPSTREAM");
+  if (at == environment.end() || at->second != "auto") return;
+  std::ifstream file("/etc/resolv.conf");
+  const auto servers = weft::nameservers(std::string(std::istreambuf_iterator<char>(file), {}));
+  at->second = servers.empty() ? "" : weft::SocketAddress{servers.front(), 53}.str();
 }
 
 unsigned usable_cpus() {
@@ -58,7 +71,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "weft-ztunnel: unknown argument \"%s\"\n", argc > 2 ? argv[2] : argv[1]);
     return help(stderr);
   }
-  const auto config = weft::app::parse_config(read_environment(), usable_cpus());
+  auto environment = read_environment();
+  find_dns_upstream(environment);
+  const auto config = weft::app::parse_config(environment, usable_cpus());
   if (!config) return complain(config.error(), kExitUsage);
   if (flag == "--check-config") {
     for (const auto& [name, value] : config->shown()) fmt::print("{}={}\n", name, value);

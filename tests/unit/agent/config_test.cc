@@ -34,7 +34,12 @@ TEST(Config, NamesTheFlagThatIsWrong) {
       {with({"--log-format", "xml"}), "--log-format"},
       {with({"--dns-capture=perhaps"}), "--dns-capture"},
       {with({"--ztunnel-uid", "-1"}), "--ztunnel-uid"},
-      {{"--node", "n1", "--source", "http://x", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"}, "--source"},
+      {{"--node", "n1", "--source", "http://x", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"},
+       "--source"},
+      {{"--node", "n1", "--source", "kube:", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"},
+       "--source"},
+      {{"--node", "a&b", "--source", "kube", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"},
+       "a&b"},
       {{"--source", "files:/m", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"}, "--node"},
       {{"--node", "n1", "--source", "files:/m", "--bpffs", "/b", "--zds", "/z"}, "--cgroup"},
       {{"--node", "n1", "--source", "files:/m", "--cgroup", "/c", "--zds", "/z"}, "--bpffs"},
@@ -44,6 +49,22 @@ TEST(Config, NamesTheFlagThatIsWrong) {
     const auto parsed = parse_config(arguments);
     ASSERT_FALSE(parsed.has_value()) << flag;
     EXPECT_NE(parsed.error().text.find(flag), std::string::npos) << parsed.error().text;
+  }
+}
+
+TEST(Config, TakesKubernetesAndWhatTheMachineSays) {
+  const std::vector<std::string> rest = {"--node", "n1",    "--cgroup", "auto",     "--bpffs",
+                                         "/b",     "--zds", "/z",       "--dns-ip", "auto"};
+  for (const auto& [source, kubeconfig] : {std::pair("kube", ""), {"kube:/etc/k", "/etc/k"}}) {
+    auto arguments = rest;
+    arguments.insert(arguments.end(), {"--source", source});
+    const auto parsed = parse_config(arguments);
+    ASSERT_TRUE(parsed.has_value()) << parsed.error().text;
+    const auto& config = std::get<Config>(*parsed);
+    EXPECT_EQ(config.source_directory, "");
+    EXPECT_EQ(config.kubeconfig, kubeconfig);
+    EXPECT_EQ(config.source(), source);
+    EXPECT_TRUE(config.dns_from_resolv_conf);
   }
 }
 

@@ -28,6 +28,13 @@ TEST(IsPodCgroup, IsFooledByNone) {
   EXPECT_FALSE(is_pod_cgroup("pod", ""));
 }
 
+TEST(FindPodsCgroup, WantsCgroup2) {
+  const std::string root = testing::TempDir() + "/cgroup-of-pods";
+  std::filesystem::create_directories(root + "/kubepods");  // the name alone is not enough
+  EXPECT_EQ(find_pods_cgroup(root), "");
+  std::filesystem::remove_all(root);
+}
+
 class CgroupTree : public testing::Test {
  protected:
   void SetUp() override {

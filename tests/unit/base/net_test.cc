@@ -69,5 +69,17 @@ TEST(Cidr, ContainsByPrefixWithinItsFamily) {
   EXPECT_FALSE(Cidr::parse("10.0.0.0/"));
 }
 
+TEST(Nameservers, AreReadAsTheResolverDoes) {
+  const auto found = nameservers(
+      "# nameserver 1.1.1.1\nsearch a b\nnameserver 10.96.0.10\nnameserver\tfd00:96::a \r\n "
+      "nameserver 9.9.9.9\n"
+      "nameserver\nnameserver x\nnameserver8.8.8.8\nnameserver 10.0.0.2");
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].str(), "10.96.0.10");
+  EXPECT_EQ(found[1].str(), "fd00:96::a");
+  EXPECT_EQ(found[2].str(), "10.0.0.2");
+  EXPECT_TRUE(nameservers("").empty());
+}
+
 }  // namespace
 }  // namespace weft

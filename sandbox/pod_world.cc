@@ -14,6 +14,7 @@
 #include <functional>
 
 #include "sandbox/cgroup.h"
+#include "sandbox/devices.h"
 #include "sandbox/file.h"
 
 namespace weft::sandbox {
@@ -106,6 +107,7 @@ std::string PodWorld::become_pod() const {
       open(files_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);  // /run is about to be covered
   if (hold < 0) return failed("open " + files_);
   if (auto text = private_run(host_run_directories()); !text.empty()) return text;
+  if (auto text = private_devices(); !text.empty()) return text;
   const auto from = fmt::format("/proc/self/fd/{}/", hold);
   if (auto text = bind_file(from + "resolv.conf", "/etc/resolv.conf"); !text.empty()) return text;
   if (auto text = bind_file(from + "hosts", "/etc/hosts"); !text.empty()) return text;

@@ -1,5 +1,5 @@
 // A pod as kernel objects: its network namespace (also bound at the node's /run/netns/UID), mount
-// namespace with its own resolv.conf, hosts and /run, cgroup directory kubepods/podUID with one
+// namespace with its own resolv.conf, hosts, /run and /dev, cgroup directory kubepods/podUID with one
 // directory per container. One thread.
 #pragma once
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 
 import pytest
@@ -70,6 +71,25 @@ def daemon_pids(name):
         if words and words[0].endswith(b"weft-sandbox") and name.encode() in words:
             out.append(int(pid))
     return out
+
+
+def test_a_pod_has_a_dev_of_its_own(mesh, cleanup):
+    """Pods are root: what one removes below /dev (nginx does, with `pid /dev/null`) must not be the machine's."""
+    cleanup("dev")
+    mesh.apply([namespace("dev"), pod("dev", "p")])
+    mesh.wait("pod", "p", ns="dev")
+    mine = f"/dev/weft-test-{os.getpid()}"
+    try:
+        with open(mine, "w", encoding="utf-8"):
+            pass
+        script = (f"test -e {mine} && exit 3; rm -f /dev/null; test ! -e /dev/null && echo gone; head -c 2 /dev/zero | od -An -tx1; head -c 4 /dev/urandom | wc -c; "
+                  "echo x >/dev/shm/x; cat /dev/shm/x; test -c /dev/tty; test -c /dev/ptmx && test -d /dev/pts && echo all >/dev/stdout")
+        assert mesh.exec("dev", "p", "/bin/sh", "-c", script).stdout.split() == ["gone", "00", "00", "4", "x", "all"]
+        assert os.path.exists(mine) and stat.S_ISCHR(os.stat("/dev/null").st_mode)
+        assert not os.path.exists("/dev/shm/x")
+    finally:
+        if os.path.exists(mine):
+            os.unlink(mine)
 
 
 def test_exec_passes_exit_codes_and_streams(mesh, cleanup):

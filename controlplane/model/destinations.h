@@ -59,6 +59,12 @@ struct OutlierDetection {
   std::uint32_t healthy_min_percent = 0;
   bool operator==(const OutlierDetection&) const = default;
 };
+// How many of a destination's requests may be retries at one time.
+struct RetryBudget {
+  std::uint32_t ppm = 200'000;        // of the requests that are active or wait
+  std::uint32_t concurrency_min = 3;  // always allowed
+  bool operator==(const RetryBudget&) const = default;
+};
 struct ClientTls {
   enum class Mode : std::uint8_t { kDisable, kSimple, kMutual, kIstioMutual };
   Mode mode = Mode::kDisable;
@@ -74,6 +80,7 @@ struct TrafficPolicy {
   std::optional<ConnectionPool> pool;
   std::optional<OutlierDetection> outlier;
   std::optional<ClientTls> tls;
+  std::optional<RetryBudget> retry_budget;  // a port's policy does not replace it
   bool operator==(const TrafficPolicy&) const = default;
 };
 struct Subset {

@@ -76,13 +76,19 @@ void encode_balancer(const model::PlanCluster& plan, cluster::Cluster& out) {
 }
 
 // Limits are this Envoy's, for all its clients together.
-void encode_limits(const model::ConnectionPool& pool, cluster::Cluster& out) {
+void encode_limits(const model::ConnectionPool& pool,
+                   const std::optional<model::RetryBudget>& budget, cluster::Cluster& out) {
   cluster::CircuitBreakers::Thresholds& limits = *out.mutable_circuit_breakers()->add_thresholds();
   limits.mutable_max_connections()->set_value(pool.connections_max.value_or(kUnlimited));
   limits.mutable_max_pending_requests()->set_value(pool.pending_max.value_or(kUnlimited));
   limits.mutable_max_requests()->set_value(pool.requests_max.value_or(kUnlimited));
   limits.mutable_max_retries()->set_value(pool.retries_max.value_or(kUnlimited));
   limits.set_track_remaining(true);
+  if (budget) {  // then max_retries is not looked at
+    limits.mutable_retry_budget()->mutable_budget_percent()->set_value(budget->ppm / 10'000.0);
+    limits.mutable_retry_budget()->mutable_min_retry_concurrency()->set_value(
+        budget->concurrency_min);
+  }
   set_duration(std::max(pool.connect_timeout.value_or(kConnectTimeout), Milliseconds{1}),
                *out.mutable_connect_timeout());
   if (!pool.keepalive) return;
@@ -229,7 +235,7 @@ void encode(const model::PlanCluster& plan, cluster::Cluster& out) {
       break;
   }
   const model::ConnectionPool pool = plan.policy.pool.value_or(model::ConnectionPool{});
-  encode_limits(pool, out);
+  encode_limits(pool, plan.policy.retry_budget, out);
   if (is_http(plan.protocol)) encode_http(plan, pool, out);
   out.mutable_common_lb_config()->mutable_healthy_panic_threshold()->set_value(
       plan.policy.outlier ? std::min(plan.policy.outlier->healthy_min_percent, 100u) : 0);

@@ -190,6 +190,16 @@ model::ClientTls client_tls(const Field& field, read::Notes& notes) {
   return out;
 }
 
+model::RetryBudget retry_budget(const Field& field) {
+  field.only({"percent", "minRetryConcurrency"});
+  model::RetryBudget out;
+  if (field["percent"].present()) out.ppm = read::percent(field["percent"]);
+  const Field least = field["minRetryConcurrency"];
+  if (least.present())
+    out.concurrency_min = static_cast<std::uint32_t>(least.integer(0, UINT32_MAX));
+  return out;
+}
+
 model::TrafficPolicy blocks(const Field& field, read::Notes& notes) {
   model::TrafficPolicy out;
   if (field["loadBalancer"].present())
@@ -217,7 +227,7 @@ TrafficPolicies traffic_policies(const Field& field, read::Notes& notes) {
   }
   notes.beyond(field["tunnel"], "tunnels of TCP over HTTP");
   notes.beyond(field["proxyProtocol"], "a PROXY header to the endpoints");
-  notes.beyond(field["retryBudget"], "retries are limited by connectionPool.http.maxRetries");
+  if (field["retryBudget"].present()) out.all.retry_budget = retry_budget(field["retryBudget"]);
   return out;
 }
 

@@ -9,7 +9,7 @@ namespace {
 bool says_something(const model::TrafficPolicy& policy) {
   const bool tls = policy.tls && policy.tls->mode != model::ClientTls::Mode::kIstioMutual &&
                    policy.tls->mode != model::ClientTls::Mode::kDisable;
-  return policy.load_balancer || policy.pool || policy.outlier || tls;
+  return policy.load_balancer || policy.pool || policy.outlier || policy.retry_budget || tls;
 }
 
 void lay_over(model::TrafficPolicy& base, const model::TrafficPolicy& over) {
@@ -17,6 +17,7 @@ void lay_over(model::TrafficPolicy& base, const model::TrafficPolicy& over) {
   if (over.pool) base.pool = over.pool;
   if (over.outlier) base.outlier = over.outlier;
   if (over.tls) base.tls = over.tls;
+  if (over.retry_budget) base.retry_budget = over.retry_budget;
 }
 
 }  // namespace
@@ -40,11 +41,18 @@ model::TrafficPolicy MergedRule::policy(std::uint16_t port, const model::Subset*
   if (oldest != nullptr) {
     const auto of_port = oldest->ports.find(port);
     out = of_port == oldest->ports.end() ? oldest->policy : of_port->second;
+    out.retry_budget = oldest->policy.retry_budget;
   }
   if (subset == nullptr) return out;
   const auto of_port = subset->ports.find(port);
-  if (of_port != subset->ports.end()) return of_port->second;
-  if (subset->policy) lay_over(out, *subset->policy);
+  if (of_port == subset->ports.end()) {
+    if (subset->policy) lay_over(out, *subset->policy);
+    return out;
+  }
+  const auto budget = subset->policy && subset->policy->retry_budget ? subset->policy->retry_budget
+                                                                     : out.retry_budget;
+  out = of_port->second;
+  out.retry_budget = budget;
   return out;
 }
 

@@ -190,6 +190,9 @@ std::string text_of(const TrafficPolicy& policy, const std::string& indent) {
     out << " interval " << ms(outlier.interval) << " base " << ms(outlier.base_ejection) << " max "
         << outlier.ejection_max_percent << "% healthy " << outlier.healthy_min_percent << "%\n";
   }
+  if (policy.retry_budget)
+    out << indent << "retry budget " << policy.retry_budget->ppm << " ppm, at least "
+        << policy.retry_budget->concurrency_min << "\n";
   if (policy.tls) {
     constexpr const char* kModes[] = {"disable", "simple", "mutual", "istio mutual"};
     out << indent << "tls " << kModes[static_cast<int>(policy.tls->mode)];

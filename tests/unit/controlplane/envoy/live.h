@@ -56,13 +56,17 @@ inline sockaddr_in loopback(std::uint16_t port) {
   return out;
 }
 
-// Answers every request with 200, its name, and the head that it got.
+// Answers every request with 200 (or `status`), its name, and the head that it got.
 class Upstream {
  public:
-  explicit Upstream(std::string name) : name_(std::move(name)) {
+  explicit Upstream(std::string name, const std::string& at = "127.0.0.1:0")
+      : name_(std::move(name)) {
     listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address = loopback(0);
-    ::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    const auto where = SocketAddress::parse(at);
+    sockaddr_in address = loopback(where->port);
+    std::memcpy(&address.sin_addr, where->ip.bytes().data(), sizeof address.sin_addr);
+    EXPECT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0)
+        << at << ": " << std::strerror(errno);
     ::listen(listener_.get(), 128);
     socklen_t size = sizeof address;
     ::getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size);
@@ -80,7 +84,18 @@ class Upstream {
   }
   std::uint16_t port() const { return port_; }
   int requests() const { return requests_; }
+  int peak() const { return peak_; }  // most requests at once
+  std::vector<Clock::time_point> arrivals() const {
+    std::lock_guard lock(mutex_);
+    return arrivals_;
+  }
+  std::string last_head() const {
+    std::lock_guard lock(mutex_);
+    return last_head_;
+  }
   std::atomic<int> status{200};
+  std::atomic<int> failing{0};   // so many requests more are answered 503
+  std::atomic<int> delay_ms{0};  // before each answer
 
  private:
   void accept_all() {
@@ -103,26 +118,47 @@ class Upstream {
         in.append(buffer, static_cast<std::size_t>(got));
         continue;
       }
-      ++requests_;
-      const std::string body = name_ + "\n" + in.substr(0, end + 2);
+      const std::string out = answer(in.substr(0, end + 2));
       in.erase(0, end + 4);
-      const std::string out = "HTTP/1.1 " + std::to_string(status.load()) +
-                              " Here\r\ncontent-length: " + std::to_string(body.size()) +
-                              "\r\nx-upstream: " + name_ + "\r\n\r\n" + body;
       ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
     }
     std::lock_guard lock(mutex_);
     std::erase(open_, fd);
   }
+  std::string answer(const std::string& head) {
+    ++requests_;
+    const int now = ++busy_;
+    for (int peak = peak_; now > peak && !peak_.compare_exchange_weak(peak, now);) {
+    }
+    {
+      std::lock_guard lock(mutex_);
+      arrivals_.push_back(Clock::now());
+      last_head_ = head;
+    }
+    int code = status;
+    for (int left = failing; left > 0;) {
+      if (!failing.compare_exchange_weak(left, left - 1)) continue;
+      code = 503;
+      break;
+    }
+    if (delay_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+    --busy_;
+    const std::string body = name_ + "\n" + head;
+    return "HTTP/1.1 " + std::to_string(code) +
+           " Here\r\ncontent-length: " + std::to_string(body.size()) + "\r\nx-upstream: " + name_ +
+           "\r\n\r\n" + body;
+  }
 
   const std::string name_;
   Fd listener_;
   std::uint16_t port_ = 0;
-  std::atomic<int> requests_{0};
+  std::atomic<int> requests_{0}, busy_{0}, peak_{0};
   std::thread acceptor_;
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::vector<int> open_;
   std::vector<std::thread> threads_;
+  std::vector<Clock::time_point> arrivals_;
+  std::string last_head_;
 };
 
 struct Ask {
@@ -159,6 +195,16 @@ inline std::string proxy_v2(const Ask& ask) {
   return out + block;
 }
 
+// True when `in` is a whole answer by its own content-length. Envoy keeps a connection open for a
+// second after an answer of its own.
+inline bool is_whole(const std::string& in) {
+  const auto end = in.find("\r\n\r\n");
+  const auto length = in.find("content-length: ");
+  return end != std::string::npos && length != std::string::npos && length < end &&
+         in.size() >= end + 4 + std::strtoul(in.c_str() + length + 16, nullptr, 10);
+}
+
+// Sends, and reads until the answer is whole or the connection ends.
 inline std::string exchange(const std::string& bytes, std::uint16_t port = kWaypointPort) {
   const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const timeval limit{.tv_sec = 5, .tv_usec = 0};
@@ -173,6 +219,7 @@ inline std::string exchange(const std::string& bytes, std::uint16_t port = kWayp
     const ssize_t got = ::recv(fd.get(), buffer, sizeof buffer, 0);
     if (got <= 0) return out;
     out.append(buffer, static_cast<std::size_t>(got));
+    if (is_whole(out)) return out;
   }
 }
 
@@ -188,15 +235,14 @@ class Kept {
   }
   // The head of the answer; "" when the connection is gone.
   std::string get() {
-    write("GET / HTTP/1.1\r\nhost: " + ask_.host + "\r\n\r\n");
+    std::string request =
+        ask_.method + " " + ask_.path + " HTTP/1.1\r\nhost: " + ask_.host + "\r\n";
+    for (const std::string& one : ask_.headers) request += one + "\r\n";
+    write(request + "\r\n");
     std::string in;
     char buffer[8192];
     for (;;) {
-      const auto end = in.find("\r\n\r\n");
-      const auto length = in.find("content-length: ");
-      if (end != std::string::npos && length != std::string::npos &&
-          in.size() >= end + 4 + std::strtoul(in.c_str() + length + 16, nullptr, 10))
-        return in.substr(0, end);
+      if (is_whole(in)) return in.substr(0, in.find("\r\n\r\n"));
       const ssize_t got = ::recv(fd_.get(), buffer, sizeof buffer, 0);
       if (got <= 0) return "";
       in.append(buffer, static_cast<std::size_t>(got));

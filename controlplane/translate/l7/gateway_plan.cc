@@ -6,6 +6,7 @@
 
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/l7/clusters.h"
+#include "controlplane/translate/l7/rules.h"
 
 namespace weft::controlplane::translate::l7 {
 namespace {
@@ -49,12 +50,18 @@ class Maker {
  public:
   explicit Maker(const GatewayInputs& in) : in_(in) {}
 
+  // By age: who comes later takes no port and no host from who is served.
   Gateways run() {
+    std::vector<std::pair<const source::ObjectKey*, const model::Gateway*>> ordered;
     for (const auto& [key, known] : in_.base.objects.gateways()) {
       for (const model::Gateway& one : known.decoded.values) {
-        if (one.kind == model::Gateway::Kind::kIngress) add(key, one);
+        if (one.kind == model::Gateway::Kind::kIngress) ordered.emplace_back(&key, &one);
       }
     }
+    std::sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+      return older(a.second->from, b.second->from);
+    });
+    for (const auto& [key, one] : ordered) add(*key, *one);
     for (auto& [id, plan] : out_.plans) finish(plan);
     return std::move(out_);
   }
@@ -230,10 +237,11 @@ class Maker {
           continue;
         Attachment& attached = record.attachments[{key, table.section}];
         if (!admits(gateway, listener, table, attached)) continue;
+        const auto hosts = hosts_at(gateway, listener, table);
         if (!http) {
-          if (!table.connections.empty()) connections.push_back(&table);
+          const bool ours = gateway.gateway_api || !hosts.empty();
+          if (!table.connections.empty() && ours) connections.push_back(&table);
         } else {
-          const auto hosts = hosts_at(gateway, listener, table);
           if (hosts.empty() && !attached.accepted) {
             attached.reason = "NoMatchingListenerHostname";
             attached.message = "no listener has a host name in common";
@@ -355,9 +363,23 @@ class Maker {
     at.chains.push_back(std::move(chain));
   }
 
+  // Envoy refuses a listener with two chains that match the same, or share a name.
+  static bool is_taken(const PlanListener& at, const PlanListener::Chain& chain) {
+    return std::any_of(at.chains.begin(), at.chains.end(), [&](const PlanListener::Chain& had) {
+      if (had.tls.has_value() != chain.tls.has_value()) return true;
+      return had.sni == chain.sni ||
+             std::any_of(had.sni.begin(), had.sni.end(), [&](const std::string& name) {
+               return std::find(chain.sni.begin(), chain.sni.end(), name) != chain.sni.end();
+             });
+    });
+  }
+
   void add_connections(model::Plan& plan, const Listener& listener,
-                       const std::vector<const RouteTable*>& tables,
-                       const PlanListener::Chain& shape, PlanListener& at) {
+                       std::vector<const RouteTable*> tables, const PlanListener::Chain& shape,
+                       PlanListener& at) {
+    std::sort(tables.begin(), tables.end(), [](const RouteTable* a, const RouteTable* b) {
+      return older(a->from, b->from);
+    });
     for (const RouteTable* table : tables) {
       for (const model::ConnectionRule& rule : table->connections) {
         if (rule.port && *rule.port != listener.port) continue;
@@ -371,7 +393,8 @@ class Maker {
           chain.tcp_clusters.push_back(name);
           chain.tcp_weights.push_back(std::max<std::uint64_t>(backend.weight, 1));
         }
-        if (!chain.tcp_clusters.empty()) at.chains.push_back(std::move(chain));
+        if (!chain.tcp_clusters.empty() && !is_taken(at, chain))
+          at.chains.push_back(std::move(chain));
       }
     }
   }

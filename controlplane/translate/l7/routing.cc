@@ -215,6 +215,13 @@ std::vector<std::string> clients_of(const RouteTable& table, const std::string& 
   return {out.begin(), out.end()};
 }
 
+bool is_for_everybody(const RouteTable& table, const std::string& service_ns,
+                      const std::vector<std::string>& roots) {
+  if (!clients_of(table, service_ns, roots).empty()) return false;
+  return table.api != Api::kIstio || table.export_to.empty() ||
+         std::find(table.export_to.begin(), table.export_to.end(), "*") != table.export_to.end();
+}
+
 std::vector<PlanRoute> order_routes(Tables tables, std::uint16_t port,
                                     std::vector<std::string>* unreachable) {
   std::sort(tables.begin(), tables.end(), [](const RouteTable* a, const RouteTable* b) {
@@ -238,11 +245,7 @@ Routing route_requests(const Tables& tables, const std::vector<std::string>& roo
   for (const RouteTable* table : tables) {
     if (table->service.port != 0 && table->service.port != self.port) continue;
     const auto clients = clients_of(*table, self.ns, roots);
-    if (clients.empty() && (table->export_to.empty() || table->api != Api::kIstio ||
-                            std::find(table->export_to.begin(), table->export_to.end(), "*") !=
-                                table->export_to.end())) {
-      of_client[""].push_back(table);
-    }
+    if (is_for_everybody(*table, self.ns, roots)) of_client[""].push_back(table);
     for (const std::string& client : clients) of_client[client].push_back(table);
   }
   // Client namespaces with the same tables share their routes.

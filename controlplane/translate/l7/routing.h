@@ -40,6 +40,10 @@ Routing route_requests(const std::vector<const model::RouteTable*>& tables,
 std::vector<std::string> clients_of(const model::RouteTable& table, const std::string& service_ns,
                                     const std::vector<std::string>& roots);
 
+// A table about everybody's requests, not those of some namespaces' clients (or of nobody's, `~`).
+bool is_for_everybody(const model::RouteTable& table, const std::string& service_ns,
+                      const std::vector<std::string>& roots);
+
 // The rules of one host of a gateway, from tables that may attach to it, in order.
 std::vector<model::PlanRoute> order_routes(std::vector<const model::RouteTable*> tables,
                                            std::uint16_t port,

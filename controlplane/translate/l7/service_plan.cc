@@ -68,8 +68,13 @@ class Planner {
   }
 
  private:
+  bool is_for_everybody(const model::RouteTable& table) const {
+    return l7::is_for_everybody(table, service_.ns, in_.facts.options.root_namespaces);
+  }
+
   // A port that does not say what it speaks is HTTP where a route says so: a Gateway API route
-  // names it; an Istio one is about the whole service, so it counts when no port is HTTP.
+  // names it; an Istio one is about the whole service, so it counts when no port is HTTP. A route
+  // for some clients only cannot say so: the port would be HTTP for the others as well.
   void guess_protocols() {
     const bool any_http = std::any_of(ports_.begin(), ports_.end(), [](const mesh::Port& one) {
       return is_http(one.app_protocol);
@@ -77,7 +82,7 @@ class Planner {
     for (mesh::Port& port : ports_) {
       if (port.app_protocol != mesh::AppProtocol::kUnknown) continue;
       for (const model::RouteTable* table : tables_) {
-        if (table->http.empty()) continue;
+        if (table->http.empty() || !is_for_everybody(*table)) continue;
         if (table->service.port != 0 && table->service.port != port.service_port) continue;
         if (table->api != model::Api::kGatewayApi && any_http) continue;
         port.app_protocol = table->protocol == model::RouteTable::Protocol::kGrpc
@@ -99,8 +104,10 @@ class Planner {
 
   void ask_routes() {
     for (const model::RouteTable* table : tables_) {
+      refuse_connections(*table);
       const bool hidden = table->export_to.size() == 1 && table->export_to[0] == "~";
-      if (!hidden) want(table->from.key);
+      const bool idle = !table->connections.empty() && !is_for_everybody(*table);
+      if (!hidden && !idle) want(table->from.key);
     }
   }
 
@@ -276,9 +283,11 @@ class Planner {
     }
   }
 
+  // Whose clients a connection comes from is not asked, so a table for some of them is for none.
   bool plan_connections(PlanService& plan, Resolved& resolved) {
     for (const model::RouteTable* table : tables_) {
       if (!table->http.empty() && table->connections.empty()) refuse(*table, plan.key.port);
+      if (!is_for_everybody(*table)) continue;
       for (const model::ConnectionRule& rule : table->connections) {
         if (rule.port && *rule.port != plan.key.port) continue;
         if (!rule.sni.empty() || !rule.destinations.empty() || !rule.source_labels.empty() ||
@@ -299,6 +308,17 @@ class Planner {
     }
     if (plan.protocol == mesh::AppProtocol::kUnknown) plan.protocol = mesh::AppProtocol::kTcp;
     return !plan.tcp_clusters.empty();
+  }
+
+  void refuse_connections(const model::RouteTable& table) {
+    if (table.connections.empty() || is_for_everybody(table)) return;
+    out_.verdicts[table.from.key].push_back(
+        {.table_port = table.service.port,
+         .port = table.service.port,
+         .accepted = false,
+         .reason = "UnsupportedValue",
+         .message = "TCP and TLS rules for the clients of some namespaces only are not supported: "
+                    "they are for all when they are the service's namespace's own"});
   }
 
   void refuse(const model::RouteTable& table, std::uint16_t port) {

@@ -1,7 +1,7 @@
-// LineBudget: how many lines about failed connections one pod may write on one loop. Beyond it they
-// are counted, not written, and the next line that is written says how many are missing: whoever
-// makes a node refuse connections cannot fill its disk, nor drown what happens to other pods. What
-// succeeded is not limited here. Loop thread; time is an argument.
+// LineBudget: how many lines about failures somebody (a pod on one loop, the control plane's callers)
+// may cause. Beyond it they are counted, not written, and the next line that is written says how
+// many are missing: whoever makes us refuse cannot fill the disk, nor drown what happens to others.
+// What succeeded is not limited here. One thread; time is an argument.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-namespace weft::proxy {
+namespace weft {
 
 class LineBudget {
  public:
@@ -35,4 +35,4 @@ class LineBudget {
   Clock::time_point filled_at_{};
 };
 
-}  // namespace weft::proxy
+}  // namespace weft

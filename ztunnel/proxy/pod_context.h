@@ -8,6 +8,7 @@
 #include <random>
 
 #include "base/clock.h"
+#include "base/line_budget.h"
 #include "mesh/policy.h"
 #include "mesh/resolve.h"
 #include "mesh/snapshot.h"
@@ -16,7 +17,6 @@
 #include "ztunnel/io/scope.h"
 #include "ztunnel/io/socket.h"
 #include "ztunnel/io/task.h"
-#include "ztunnel/proxy/line_budget.h"
 #include "ztunnel/proxy/live_counts.h"
 #include "ztunnel/proxy/loop_proxy.h"
 #include "ztunnel/proxy/record.h"

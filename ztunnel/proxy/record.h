@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/line_budget.h"
 #include "base/net.h"
 #include "base/result.h"
 #include "mesh/policy.h"
 #include "mesh/snapshot.h"
-#include "ztunnel/proxy/line_budget.h"
 #include "ztunnel/proxy/metrics.h"
 
 namespace weft::proxy {

@@ -132,6 +132,16 @@ def test_a_deployment_scales_and_is_replaced(mesh, cleanup):
     eventually(lambda: len([p for p in mesh.get("pod")["items"] if p["metadata"]["namespace"] == "dep"]) == 1)
 
 
+@pytest.mark.parametrize("verb,field", [("label", "labels"), ("annotate", "annotations")])
+def test_a_label_is_overwritten_with_or_without_the_flag(mesh, cleanup, verb, field):
+    cleanup("over")
+    mesh.apply([namespace("over")])
+    for argv, want in ((["tier=a"], "a"), (["tier=b"], "b"), (["--overwrite", "tier=c"], "c"), (["tier=d", "--overwrite"], "d"),
+                       (["tier=d", "--overwrite=true"], "d"), (["tier-"], None)):
+        mesh.sb(verb, "namespace", "over", *argv)
+        assert mesh.get("namespace", "over")["metadata"].get(field, {}).get("tier") == want, argv
+
+
 def test_unknown_flags_and_kinds_are_one_clear_error(mesh):
     for argv in (["sandbox", "up", "--nodse", "3"], ["sandbox", "get", "nonsense"], ["sandbox", "exec", "-n", "default", "nobody", "--", "true"], ["frobnicate"]):
         result = mesh.ctl(*argv, check=False)

@@ -3,8 +3,9 @@
 names HOST PORT            what getpeername and getsockname say, and what the server saw
 try HOST PORT [S]          one connect + one byte there and back: {"outcome": ok|refused|reset|eof|timeout, "seconds"}
 load HOST PORT S RATE      connects at RATE a second for S seconds: counts by outcome, slowest
-stream HOST PORT S         echo with sequence numbers on one connection: bytes, errors, longest gap
+stream HOST PORT S         echo with sequence numbers on one connection: bytes, errors, longest gap; when it broke (CLOCK_MONOTONIC)
 many HOST PORT N           N connections open at once, each echoes, then all close
+first HOST PORT N M        the server sends N bytes and ends; then M are sent to it: both digests equal?
 half HOST PORT             sends, half-closes, reads to EOF: the sum server's answer
 rst HOST PORT              sends one byte to the rst server: what it sees
 abort HOST PORT            resets a connection to the ended server: what that saw
@@ -110,9 +111,9 @@ async def do_stream(host, port, seconds):
             sent += 1
             await asyncio.sleep(0.002)
     except asyncio.IncompleteReadError as error:
-        return {"outcome": "eof", "blocks": sent, "partial": len(error.partial)}
+        return {"outcome": "eof", "blocks": sent, "partial": len(error.partial), "ended": time.monotonic()}
     except Exception as error:
-        return {"outcome": outcome_of(error), "blocks": sent, "seconds": time.monotonic() - last}
+        return {"outcome": outcome_of(error), "blocks": sent, "seconds": time.monotonic() - last, "ended": time.monotonic()}
     writer.close()
     return {"outcome": "ok", "blocks": sent, "gap": gap}
 
@@ -131,6 +132,29 @@ async def do_many(host, port, count):
     for _, writer in pairs:
         writer.close()
     return {"opened": len(pairs), "echoed": good, "errors": [repr(o) for o in opened if isinstance(o, BaseException)][:3]}
+
+
+async def do_first(host, port, down, up):
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"x")
+    got = hashlib.sha256(await asyncio.wait_for(reader.read(), 60)).hexdigest()
+    await asyncio.sleep(0.2)  # it is half closed
+    sent = random.Random(2).randbytes(int(up))
+    for at in range(0, len(sent), 1 << 16):
+        writer.write(sent[at:at + (1 << 16)])
+        await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    want = f"{hashlib.sha256(sent).hexdigest()} {up}"
+    for _ in range(100):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(b"?")
+        saw = (await asyncio.wait_for(reader.read(), 10)).decode()
+        writer.close()
+        if saw == want:
+            break
+        await asyncio.sleep(0.05)
+    return {"down": got == hashlib.sha256(random.Random(1).randbytes(int(down))).hexdigest(), "up": saw == want, "server_saw": saw}
 
 
 async def do_half(host, port):

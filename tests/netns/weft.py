@@ -1,10 +1,13 @@
 """The tests' only door to Weft: weftctl on a sandbox. Ground truth comes from the applications and from packets, not from Weft's reports."""
 
+import ctypes
 import json
 import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import textwrap
 import time
@@ -162,6 +165,33 @@ class Sandbox:
             if ours and comm == name[:15] and (node is None or f"/{node}/" in cgroup):
                 out.append(int(pid))
         return out
+
+
+def descriptors(mesh):
+    """{node: descriptors of its ztunnel}, without the sockets that are kept ready for busy pods: those never sent or got a segment."""
+    return {node: count_descriptors(*mesh.pids("weft-ztunnel", node)) for node in ("node1", "node2")}
+
+
+def count_descriptors(pid):
+    libc, holder = ctypes.CDLL(None, use_errno=True), os.pidfd_open(pid)
+    try:
+        return sum(not is_spare(libc.syscall(438, holder, int(fd), 0)) for fd in os.listdir(f"/proc/{pid}/fd"))  # pidfd_getfd
+    finally:
+        os.close(holder)
+
+
+def is_spare(fd):
+    if fd < 0:
+        return True  # gone meanwhile
+    try:
+        with socket.socket(fileno=fd) as sock:
+            if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            return info[0] == 7 and struct.unpack_from("=II", info, 136) == (0, 0)  # TCP_CLOSE; tcpi_segs_out, tcpi_segs_in
+    except OSError:
+        os.close(fd)  # no socket
+        return False
 
 
 def node_ip(node):

@@ -76,7 +76,8 @@ struct PlanRoute {
   std::vector<std::string> client_principals;  // the same; without "spiffe://", exact
   std::optional<HashKey> hash;                 // of the destination's balancer
   bool default_retry = false;
-  Provenance from;  // whose rule; key.kind "" for the implicit one
+  Provenance from;           // whose rule; key.kind "" for the implicit one
+  std::uint32_t number = 0;  // of the rule in it, from 1; for people, no part of equality
   bool operator==(const PlanRoute& other) const {
     return rule == other.rule && clusters == other.clusters &&
            mirror_clusters == other.mirror_clusters && authz == other.authz &&

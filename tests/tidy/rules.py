@@ -24,6 +24,7 @@ ARROWS = {
 INNER = {
     "controlplane/model": {"controlplane/model"},
     "controlplane/frontends": {"controlplane/model", "controlplane/frontends"},
+    "controlplane/explain": {"controlplane/model", "controlplane/frontends", "controlplane/translate", "controlplane/explain"},
 }
 # Inside ztunnel: io → tls → hbone → proxy; fed by state, pods, ca, xds; app sees all.
 ZTUNNEL = {
@@ -39,7 +40,7 @@ ZTUNNEL = {
     "admin": {"io", "tls", "hbone", "state", "pods", "ca", "xds", "proxy"},
     "app": {"io", "tls", "hbone", "state", "pods", "rpc", "ca", "xds", "proxy", "admin"},
 }
-PURE = ("base/", "mesh/", "bpf/include/", "controlplane/model/", "controlplane/frontends/")
+PURE = ("base/", "mesh/", "bpf/include/", "controlplane/model/", "controlplane/frontends/", "controlplane/explain/")
 BANNED = [
     (r"\bstrcpy\(|\bstrcat\(|\bsprintf\(", "use std::string or fmt"),
     (r"(^|[^_\w.>])system\(\"", "use posix_spawn with an argument vector"),

@@ -88,6 +88,7 @@ std::vector<PlanRoute> flatten(const Tables& tables, std::uint16_t port) {
   for (const RouteTable* table : tables) {
     for (const model::HttpRule& rule : table->http) {
       PlanRoute route = make_route(*table, rule);
+      route.number = static_cast<std::uint32_t>(&rule - table->http.data()) + 1;
       if (rule.matches.empty()) entries.push_back({rank_of({}), route});
       for (RequestMatch match : rule.matches) {
         if (match.port && *match.port != port) continue;

@@ -79,6 +79,42 @@ def test_what_is_malformed_is_400_and_the_tunnel_goes_on(world, ip, what):
     assert (good["status"], good["body"]) == ("200", "still here"), good
 
 
+# What an attacker with a certificate of the mesh writes: refused, each for itself.
+HOSTILE = {
+    "a zone": ([[":authority", "[fe80::1%eth0]:7000"]], {"status": "400"}),
+    "user info": ([[":authority", "root@AT"]], {"status": "400"}),
+    "an empty port": ([[":authority", "HOST:"]], {"status": "400"}),
+    "port 0": ([[":authority", "HOST:0"]], {"status": "400"}),
+    "a huge authority": ([[":authority", "a" * 60_000 + ":7000"]], {"status": "400"}),
+    "brackets in brackets": ([[":authority", "[[::1]]:7000"]], {"status": "400"}),
+    "loopback": ([[":authority", "127.0.0.1:7000"]], {"status": "400"}),
+    "the proxy's own port": ([[":authority", "HOST:15008"]], {"status": "503"}),
+    "two authorities": ([[":authority", "AT"], [":authority", "AT"]], {"reset": 1}),
+    "a control character": ([[":authority", "HOST\x01:7000"]], {"reset": 1}),
+    "a head beyond the limit": ([[":authority", "AT"], ["baggage", "k=" + "v" * 66_000]], {"reset": 2}),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_is_hostile_is_refused_and_the_tunnel_goes_on(world, ip, what):
+    host = f"[{ip}]" if ":" in ip else ip
+    headers, wanted = HOSTILE[what]
+    broken = [[":method", "CONNECT"], *([name, value.replace("AT", at(ip, 7000)).replace("HOST", host)] for name, value in headers)]
+    [refused, good], _ = ask(world, ip, [{"headers": broken}, connect(at(ip, 7000), body="still here")])
+    assert {key: refused.get(key) for key in wanted} == wanted, refused
+    assert (good["status"], good["body"]) == ("200", "still here"), good
+
+
+def test_what_a_client_says_of_itself_names_nobody_else(world, ip):
+    """`forwarded` of another address, `baggage` of another namespace: the application and the log see who it is."""
+    lies = [["forwarded", "for=192.0.2.9:4711;host=\"evil\\nline\""], ["baggage", "k8s.namespace.name=kube-system,k8s.pod.name=root"],
+            ["x-forwarded-network", "n"], ["traceparent", "00-zz"]]
+    [answer], _ = ask(world, ip, [connect(at(ip, 7000), *lies, body="a lie")])
+    assert (answer["status"], answer["body"]) == ("200", "a lie"), answer
+    log = world.logs("ztunnel", "node2")
+    assert "192.0.2.9" not in log and "kube-system" not in log
+
+
 def test_a_connect_with_a_path_is_a_stream_error_and_the_tunnel_goes_on(world, ip):
     """RFC 9113 §8.5: no :scheme and no :path; what breaks HTTP/2's own rules is PROTOCOL_ERROR, not a status."""
     broken = {"headers": [[":method", "CONNECT"], [":scheme", "https"], [":path", "/"], [":authority", at(ip, 7000)]]}

@@ -56,7 +56,9 @@ def judgement(result):
     for row in result["budgets"]:
         cells = "".join(f"  {engine} {number(value):>7} {verdict(row['met'][engine]):6}" for engine, value in row["got"].items())
         lines.append(f"{row['budget']:56} {row['want']:>9} {row['unit']:5}{cells}")
-    return lines + [f"not measured here: {', '.join(budgets.NOT_MEASURED)}"]
+    for what, want, why in budgets.NOT_MEASURED:
+        lines.append(f"{what:56} {want}: not measured ({why})")
+    return lines
 
 
 def verdict(met):

@@ -60,11 +60,12 @@ def interrupted(*_):
 
 def bench(chosen, worlds, progress):
     import budgets
+    import change
     import plan
     import waypoint
 
     result = {"schema": SCHEMA, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "quick": chosen.quick, "rounds": chosen.rounds,
-              "seconds": chosen.seconds, "machine": machine(), "engines": {}, "memory": {}, "tunnel": {}}
+              "seconds": chosen.seconds, "machine": machine(), "engines": {}, "memory": {}, "tunnel": {}, "change": {}}
     for world in worlds:
         progress.say(f"a sandbox with ztunnel on {world.engine}")
         world.up()
@@ -74,6 +75,9 @@ def bench(chosen, worlds, progress):
         progress.say(f"{count} idle connections, {world.engine}")
         result["memory"][world.engine] = {"start": world.start_rss, "idle": world.idle(count, settle=1.0 if chosen.quick else 3.0)}
         result["tunnel"][world.engine] = idle_tunnel(f"{chosen.bin}/hbone-bench", world.engine, 256)
+        changed = change.Change(world.sandbox)
+        changed.up()
+        result["change"][world.engine] = changed.measure(rounds=2 if chosen.quick else 10)
     figures = [figure for figure in plan.FIGURES if chosen.only in figure.name]
     result["figures"] = plan.measure(worlds, figures, chosen.places, chosen.rounds, chosen.seconds, progress)
     served = waypoint.Waypoint(worlds[0].sandbox, 20 if chosen.quick else 500)
@@ -81,6 +85,7 @@ def bench(chosen, worlds, progress):
     served.up()
     result["waypoint"] = served.measure(rounds=3 if chosen.quick else 15, count=500 if chosen.quick else 10000)
     result["budgets"] = budgets.judge(result, chosen.engines)
+    result["not_measured"] = budgets.NOT_MEASURED
     result["took_s"] = round(time.monotonic() - progress.start, 1)
     return result
 

@@ -52,10 +52,12 @@ def test_quick_bench_has_every_figure_of_every_case(tmp_path):
         assert memory["idle"]["outbound_bytes"] > 0
         assert memory["idle"]["inbound_bytes"] > 0
         assert result["tunnel"][engine]["tls_bytes"] > 0
+        assert 0 < result["change"][engine]["policy_ms"] < 9000 and 0 < result["change"][engine]["endpoint_ms"] < 9000
     for row in result["budgets"]:
         assert row["want"] and set(row["met"]) == {"uring", "epoll"}, row
         assert None not in row["met"].values(), row
         assert row["budget"] in out
+    assert result["not_measured"] and all(what in out for what, *_ in result["not_measured"])
     assert all(value > 0 for value in result["waypoint"].values()), result["waypoint"]
     assert left_behind(bench.pid) == []
 

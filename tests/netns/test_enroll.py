@@ -82,9 +82,7 @@ def test_fifty_flips_under_load_lose_nothing(pair):
         out = json.loads(stream.communicate(timeout=90)[0])
         assert out["outcome"] == "ok", out
     out = json.loads(load.communicate(timeout=90)[0])
-    assert "timeout" not in out["counts"], out
-    assert out["slowest"] < 5, out
-    assert out["counts"].get("ok", 0) >= out["started"] * 0.98, out
+    assert out["counts"] == {"ok": out["started"]} and out["slowest"] < 5, out
     for each in names:
         out = json.loads(each.communicate(timeout=90)[0])
         assert out["counts"] == {"ok": out["started"]} and out["started"] > 1000, out

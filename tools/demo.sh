@@ -14,6 +14,11 @@ step() { printf '\n\033[1m[%2ds] %s\033[0m\n' $(($(date +%s) - started)) "$*"; }
 die() { echo "demo: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "run as root: it makes network namespaces and loads BPF programs"
 
+# A name that somebody chose may be a sandbox that somebody uses; "demo" is this script's own.
+if [ "$name" != demo ] && [ -e "/run/weft/sandbox/$name" ]; then
+  die "the sandbox \"$name\" (WEFT_SANDBOX) is up and the demo would replace it: unset WEFT_SANDBOX, or \`weftctl sandbox down\` first"
+fi
+
 finish() {
   code=$?
   [ -z "${tcpdump:-}" ] || kill "$tcpdump" 2>/dev/null || true

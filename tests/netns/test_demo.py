@@ -55,3 +55,10 @@ def test_the_demo_tells_its_story_and_the_readme_goes_on_from_there():
     finally:
         subprocess.run([weft.WEFTCTL, "sandbox", "down"], env=ENV, check=False, capture_output=True)
     assert not leftovers(NAME)
+
+
+def test_the_demo_leaves_alone_a_sandbox_that_the_environment_names(fresh):
+    s = fresh(nodes=1)
+    demo = subprocess.run(["tools/demo.sh"], cwd=weft.ROOT, env={**ENV, "WEFT_SANDBOX": s.name}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    assert demo.returncode == 1 and f'the sandbox "{s.name}" (WEFT_SANDBOX) is up' in demo.stderr, demo
+    assert s.ctl("version").stdout.count(s.name) == 1

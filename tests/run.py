@@ -23,7 +23,7 @@ STAGES = ["tidy", "unit", "sim", "bpf", "kube", "netns", "netns-epoll", "asan", 
 NAMED = ["soak", "labs"]  # run only when --only names them
 # Minutes of Envoy's timers and statistics, and of the bench's own rows: what they ask of ztunnel's loop the other files ask too. In a run
 # of everything they are left out of netns-epoll; ONLY=netns-epoll runs them.
-L7_FILES = ["bench", "callista", "ingress", "labs", "telemetry"]
+L7_FILES = ["bench", "callista", "ingress", "lab12", "labs", "telemetry"]
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 STAGE_LIMIT_S = 2400
 KUBE_BUILD_LIMIT_S = 1800
@@ -222,7 +222,7 @@ def main():
         elif stage == "soak":
             pytest(tally, stage, ["tests/netns/test_faults.py"], args.word, args.preset, WEFT_SOAK="1")
         elif stage == "labs":
-            pytest(tally, stage, [f"tests/netns/test_{name}.py" for name in ("ingress", "labs", "callista")], args.word, args.preset, WEFT_LABS="1")
+            pytest(tally, stage, [f"tests/netns/test_{name}.py" for name in ("ingress", "labs", "lab12", "callista")], args.word, args.preset, WEFT_LABS="1")
         elif stage in ("asan", "tsan"):
             sanitizer(tally, stage, "fuzz" if stage == "asan" else stage, args.word)
         elif stage == "fuzz":

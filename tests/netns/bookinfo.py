@@ -6,6 +6,7 @@ import weft
 from weft import account, eventually, namespace, pod, python_app
 
 SAMPLES = f"{weft.ROOT}/deploy/samples/bookinfo"
+CONTROL = "172.31.0.254:15014"  # the control plane's metrics
 HOSTS = {"productpage": ["v1"], "details": ["v1"], "reviews": ["v1", "v2", "v3"], "ratings": ["v1"]}
 
 
@@ -74,6 +75,27 @@ class Bookinfo:
 
     def fault(self, workload, **what):
         self.mesh.exec(self.ns, self.pods()[workload], "curl", "-s", "-d", json.dumps(what), "http://127.0.0.1:9080/__fault")
+
+    def last(self, workload):
+        """The last request that the application behind `workload` got."""
+        return json.loads(self.mesh.exec(self.ns, self.pods()[workload], "curl", "-s", "http://127.0.0.1:9080/__last").stdout)
+
+    def collected(self):
+        """The collector's samples."""
+        return weft.parse_metrics(self.mesh.node_exec("node1", "curl", "-sf", "--max-time", "5", f"http://{CONTROL}/metrics").stdout)
+
+    def counted(self, name="istio_requests_total", **labels):
+        return weft.total(self.collected(), name, **labels)
+
+    def waypoint_pods(self):
+        """Names of the pods of this namespace's waypoints."""
+        return [p["metadata"]["name"] for p in self.mesh.get("pod", ns=self.ns)["items"] if "weft.dev/waypoint" in p["metadata"].get("labels", {})]
+
+    def clear(self):
+        """Takes every rule away."""
+        for kind in ("virtualservice", "httproute", "authorizationpolicy.security.istio.io", "destinationrule"):
+            for one in self.mesh.get(kind, ns=self.ns)["items"]:
+                self.mesh.delete(kind, one["metadata"]["name"], ns=self.ns)
 
     def until(self, check, within=weft.HARD_S, what="the change"):
         """Polls until check() held three times in a row."""

@@ -1,5 +1,6 @@
 """One sandbox for the whole run, named after this process; WEFT_TEST_SET adds --set settings (io=epoll …)."""
 
+import contextlib
 import os
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import weft  # noqa: E402
+from bookinfo import Bookinfo  # noqa: E402
 
 SETTINGS = [arg for word in os.environ.get("WEFT_TEST_SET", "").split() for arg in ("--set", word)]
 
@@ -18,16 +20,42 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="needs root"))
 
 
-@pytest.fixture(scope="session")
-def mesh():
-    """Two nodes, nothing in them. Tests make namespaces of their own and delete them."""
-    sandbox = weft.Sandbox(f"test{os.getpid()}")
+@contextlib.contextmanager
+def running(name):
+    sandbox = weft.Sandbox(f"{name}{os.getpid()}")
     try:
         sandbox.up(*SETTINGS)
         yield sandbox
     finally:
         if os.environ.get("WEFT_TEST_KEEP") != "1":
             sandbox.down()
+
+
+@pytest.fixture(scope="session")
+def mesh():
+    """Two nodes, nothing in them. Tests make namespaces of their own and delete them."""
+    with running("test") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def own_mesh(request):
+    """The same, of one file alone, for what changes the whole mesh or has Envoys."""
+    with running(request.module.__name__.removeprefix("test_").split("_")[0]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def labs(own_mesh):
+    return Bookinfo(own_mesh)
+
+
+@pytest.fixture
+def book(labs):
+    """Bookinfo without rules, before and after."""
+    yield labs
+    labs.clear()
+    labs.until(lambda: len(labs.versions(12)) == 3, what="the mix of three versions")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ Wide bands and few requests here; WEFT_LABS=1 asks a thousand times with the nar
 
 import json
 import os
+import time
 
 import pytest
 import weft
@@ -25,9 +26,7 @@ class Landscape(Bookinfo):
         mesh.label("namespace", self.ns, "istio-injection=enabled")
         mesh.apply([account(self.ns, name) for name in ("tool", "stranger", "composite", *PARTS)])
         mesh.apply([pod(self.ns, name, sa=name, node="node1") for name in ("tool", "stranger")])
-        for number, (role, version) in enumerate(roles):
-            mesh.apply([pod(self.ns, f"{role}-{version}", python_app("landscape", role, version), sa=role, node=f"node{1 + number % 2}",
-                            labels={"app": role, "version": version}, ready_port=8080)])
+        mesh.apply([self.part(role, version) for role, version in roles])
         mesh.apply([service(self.ns, role, [{"name": "http", "port": 8080}]) for role in ("composite", *PARTS)])
         for part in PARTS:
             self.apply(f"""
@@ -56,6 +55,10 @@ spec: {hosts: ["*"], gateways: [edge], http: [{match: [{uri: {prefix: /composite
         self.until(lambda: self.outside(3)["counts"] == {"200 composite-v1": 3}, 20, "the page through the edge")
         for part in PARTS:
             self.until(lambda p=part: self.mix(p, 6) == {"v1": 6}, what=f"{part} is v1")
+
+    def part(self, role, version):
+        return pod(self.ns, f"{role}-{version}", python_app("landscape", role, version), sa=role, node="node2" if version == "v1" and role != "composite" else "node1",
+                   labels={"app": role, "version": version}, ready_port=8080)
 
     def outside(self, n, *more):
         out = self.mesh.exec("outside", "tool", *python_app("hammer", f"http://{self.edge}/composite/1", "-n", n, "-c", 4, *more), timeout=120).stdout
@@ -90,14 +93,8 @@ spec: {{hosts: [{part}], http: [{match}{{route: [{to}]{more}}}]}}
 
 
 @pytest.fixture(scope="module")
-def world():
-    mesh = weft.Sandbox(f"callista{os.getpid()}")
-    try:
-        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
-        yield Landscape(mesh)
-    finally:
-        if os.environ.get("WEFT_TEST_KEEP") != "1":
-            mesh.down()
+def world(own_mesh):
+    return Landscape(own_mesh)
 
 
 @pytest.fixture
@@ -124,6 +121,33 @@ def test_cal1_every_call_reaches_every_part_once(land):
     for part in PARTS:
         assert land.count(f"{part}-v1", f"/{part}") == before[part] + calls, part
         assert land.count(f"{part}-v2", f"/{part}") == 0, "V2 gets nothing before a rule says so"
+
+
+def test_cal1_each_edge_is_counted_as_often_as_it_is_used(land):
+    """Traces are not here: nothing sends them to a collector yet."""
+    calls = 100 if LONG else 40
+    pairs = [("istio-ingressgateway", "composite"), *[("composite-v1", part) for part in PARTS]]
+    counted = lambda: [land.counted(reporter="destination", source_workload=source, destination_service_name=service, response_code="200") for source, service in pairs]
+    eventually(lambda: land.outside(1) and min(counted()) > 0, 20, 0.3, "every edge has a waypoint")
+    time.sleep(0.6)  # longer than Envoy holds its log back
+    before = counted()
+    assert land.outside(calls)["counts"] == {"200 composite-v1": calls}
+    eventually(lambda: [now - then for now, then in zip(counted(), before, strict=True)] == [calls] * 4, what="as many on every edge")
+
+
+def test_cal2e_a_post_is_repeated_only_when_the_rule_says_so(land):
+    land.fault("product-v1", status=503)
+    url, post = "http://product:8080/product/5", ("-X", "POST", "--body", 4096)
+    for rule, tries in (("", 1), (", retries: {attempts: 2, retryOn: connect-failure}", 1), (", retries: {attempts: 2, retryOn: 5xx}", 3)):
+        land.apply(route("product", {"v1": 100}, rule))
+
+        def asked(n):
+            before = land.count("product-v1", "/product/5")
+            assert land.ask(url, n, *post)["counts"] == {"503 product-v1": n}
+            return land.count("product-v1", "/product/5") - before
+
+        land.until(lambda t=tries: asked(1) == t, what=f"{tries} tries")
+        assert asked(20) == 20 * tries, rule
 
 
 def test_cal2_a_fault_of_a_fifth_that_retries_at_the_same_hop_do_not_mask(land):
@@ -196,11 +220,28 @@ def test_cal4_blue_and_green_change_places_at_once(land):
     land.apply(route("product", {"v1": 100}))
     land.until(lambda: land.mix("product", 5) == {"v1": 5})
     got = load.result()
+    assert got["errors"] == []
     assert set(got["counts"]) == {"200 product-v1", "200 product-v2"}, got["counts"]
     seen = [key[-2:] for _, key in sorted(got["log"])]
     times = sorted(at for at, key in got["log"] if key.endswith("v2"))
     inside = [at for at, key in got["log"] if key.endswith("v1") and times[0] + 1 < at < times[-1] - 1]
     assert seen[0] == seen[-1] == "v1" and inside == [], "the change is sharp"
+
+
+def test_cal4_blue_may_go_when_green_has_taken_over(land):
+    load = land.hammer("http://product:8080/product/6", "--rate", 60, "--seconds", 6, "-c", 8, "--log")
+    eventually(lambda: land.count("product-v1", "/product/6") > 0, what="the load")
+    land.apply(route("product", {"v2": 100}))
+    land.until(lambda: land.mix("product", 5) == {"v2": 5})
+    land.mesh.delete("pod", "product-v1", ns=land.ns)
+    try:
+        got = load.result()
+        assert set(got["counts"]) == {"200 product-v1", "200 product-v2"} and got["errors"] == [], got["counts"]
+        assert max(got["log"])[1] == "200 product-v2"
+    finally:
+        land.mesh.apply([land.part("product", "v1")])
+        land.mesh.wait("pod", "product-v1", ns=land.ns)
+        land.mesh.wait_captured((land.ns, "product-v1"))
 
 
 def test_source_labels_of_the_mesh_choose_who_gets_a_rule(land):

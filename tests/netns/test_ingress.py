@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 
 import pytest
@@ -11,14 +10,8 @@ from weft import account, authorization, eventually, namespace, peer_authenticat
 
 
 @pytest.fixture(scope="module")
-def edge():
-    mesh = weft.Sandbox(f"edge{os.getpid()}")
-    try:
-        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
-        yield Edge(mesh)
-    finally:
-        if os.environ.get("WEFT_TEST_KEEP") != "1":
-            mesh.down()
+def edge(own_mesh):
+    return Edge(own_mesh)
 
 
 class Edge:

@@ -1,48 +1,35 @@
 """Requests through a waypoint, counted: as many as the load generator sent, for each reporter; lab 8's query in a real Prometheus."""
 
 import json
-import os
 import subprocess
 import time
 import urllib.parse
 
 import pytest
 import weft
-from bookinfo import Bookinfo
+from bookinfo import CONTROL
 from weft import eventually
 
-CONTROL = "172.31.0.254:15014"
 SUM_BY = "source_workload, source_version, destination_service_name, destination_workload, destination_version, request_protocol, response_code"
 REPORTERS = ("waypoint", "source", "destination")
 
 
 @pytest.fixture(scope="module")
-def book():
-    mesh = weft.Sandbox(f"tele{os.getpid()}")
-    try:
-        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
-        found = Bookinfo(mesh)
-        # The waypoint comes by itself; requests before it go straight and are not counted here.
-        def served(service, path):
-            found.ask(f"http://{service}:9080{path}", 1)
-            return weft.total(scrape(found), "istio_requests_total", reporter="waypoint", destination_service_name=service) > 0
+def book(labs):
+    # The waypoint comes by itself; requests before it go straight and are not counted here.
+    def served(service, path):
+        labs.ask(f"http://{service}:9080{path}", 1)
+        return labs.counted(reporter="waypoint", destination_service_name=service) > 0
 
-        for service, path in (("reviews", "/reviews/0"), ("details", "/details/0"), ("productpage", "/login")):
-            eventually(lambda s=service, p=path: served(s, p), 30, 0.3, f"{service} is served by its waypoint")
-        yield found
-    finally:
-        if os.environ.get("WEFT_TEST_KEEP") != "1":
-            mesh.down()
-
-
-def scrape(book):
-    return weft.parse_metrics(book.mesh.node_exec("node1", "curl", "-sf", "--max-time", "5", f"http://{CONTROL}/metrics").stdout)
+    for service, path in (("reviews", "/reviews/0"), ("details", "/details/0"), ("productpage", "/login")):
+        eventually(lambda s=service, p=path: served(s, p), 30, 0.3, f"{service} is served by its waypoint")
+    return labs
 
 
 def settled(book, name, before, wanted, **labels):
     """Every reporter counted `wanted` more, and a second later no more than that."""
     def counted():
-        samples = scrape(book)
+        samples = book.collected()
         return {r: weft.total(samples, name, reporter=r, **labels) - before[r] for r in REPORTERS} == dict.fromkeys(REPORTERS, wanted)
 
     eventually(counted, what=f"{wanted} of {name} {labels}")
@@ -51,7 +38,7 @@ def settled(book, name, before, wanted, **labels):
 
 
 def now(book, name="istio_requests_total", **labels):
-    samples = scrape(book)
+    samples = book.collected()
     return {r: weft.total(samples, name, reporter=r, **labels) for r in REPORTERS}
 
 

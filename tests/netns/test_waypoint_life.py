@@ -98,14 +98,8 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world():
-    mesh = weft.Sandbox(f"life{os.getpid()}")
-    try:
-        mesh.up(*[a for w in os.environ.get("WEFT_TEST_SET", "").split() for a in ("--set", w)])
-        yield World(mesh)
-    finally:
-        if os.environ.get("WEFT_TEST_KEEP") != "1":
-            mesh.down()
+def world(own_mesh):
+    return World(own_mesh)
 
 
 def shown(results):

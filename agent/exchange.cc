@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -31,13 +32,20 @@ Exchange::~Exchange() {
 
 void Exchange::accept_one() {
   Fd accepted(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!accepted || peers_.size() >= kConnectionsMax) return;
+  if (!accepted) return;
+  if (peers_.size() >= kConnectionsMax) close_oldest();
   const int fd = accepted.get();
   auto watched = reactor_.watch(fd, EPOLLIN, [this, fd](std::uint32_t) { serve(fd); });
   if (!watched) return;
   Peer& peer = peers_[fd];
   peer.fd = std::move(accepted);
+  peer.number = ++arrived_;
   peer.timer = reactor_.at(Clock::now() + kPatience, [this, fd] { close(fd); });
+}
+
+void Exchange::close_oldest() {
+  const auto oldest = std::ranges::min_element(peers_, {}, [](const auto& entry) { return entry.second.number; });
+  close(oldest->first);
 }
 
 void Exchange::serve(int fd) {

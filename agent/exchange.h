@@ -16,7 +16,7 @@ namespace weft::agent {
 
 class Exchange {
  public:
-  static constexpr std::size_t kConnectionsMax = 32;
+  static constexpr std::size_t kConnectionsMax = 32;  // the oldest makes room: whoever says nothing keeps nobody out
   static constexpr std::size_t kRequestMax = 8192;
   static constexpr auto kPatience = std::chrono::seconds(10);
 
@@ -36,9 +36,11 @@ class Exchange {
     std::string out;
     bool finishing = false;  // closed as soon as `out` is sent
     std::uint64_t timer = 0;
+    std::uint64_t number = 0;  // in the order of arrival
   };
 
   void accept_one();
+  void close_oldest();
   void serve(int fd);
   bool receive(Peer& peer);
   void answer(Peer& peer);
@@ -51,6 +53,7 @@ class Exchange {
   const bool once_;
   const Handler handler_;
   std::map<int, Peer> peers_;
+  std::uint64_t arrived_ = 0;
 };
 
 struct HttpAnswer {

@@ -49,8 +49,8 @@ io::Task<void> Server::run() {
       continue;
     }
     if (open_.size() >= kConnectionsMax) {
-      loop_.close(*std::move(accepted));
-      continue;
+      loop_.cancel(open_.front());
+      open_.erase(open_.begin());
     }
     serve(connections, *std::move(accepted));
   }
@@ -97,7 +97,7 @@ io::Task<Result<HttpRequest>> Server::read_request(int connection, std::string& 
 
 io::Spawned Server::serve(io::Scope&, Fd connection) {
   const int fd = connection.get();
-  open_.insert(fd);
+  open_.push_back(fd);
   std::string refusal;
   auto request = co_await read_request(fd, refusal);
   if (request || !refusal.empty()) {
@@ -107,7 +107,7 @@ io::Spawned Server::serve(io::Scope&, Fd connection) {
     const auto sent = co_await io::send_all(loop_, fd, view, loop_.in(kResponseWait));
     if (sent) loop_.shutdown_write(fd);
   }
-  open_.erase(fd);
+  std::erase(open_, fd);
   loop_.close(std::move(connection));
 }
 

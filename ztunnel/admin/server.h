@@ -5,9 +5,9 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/net.h"
@@ -25,7 +25,8 @@ namespace weft::admin {
 class Server {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;
-  static constexpr std::size_t kConnectionsMax = 64;
+  static constexpr std::size_t kConnectionsMax =
+      64;  // the oldest makes room: whoever says nothing keeps nobody out
 
   // Binds and listens. Errors: kSystem with errno.
   static Result<std::unique_ptr<Server>> listen(io::Loop& loop, const SocketAddress& address);
@@ -52,7 +53,7 @@ class Server {
   Fd listener_;
   const SocketAddress address_;
   std::map<std::pair<std::string, std::string>, Handler> routes_;  // path, method
-  std::set<int> open_;
+  std::vector<int> open_;                                          // in the order of arrival
   bool stopping_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include <future>
 #include <thread>
+#include <vector>
 
 namespace weft::agent {
 namespace {
@@ -66,6 +67,19 @@ TEST_F(ExchangeTest, AnswersHttp) {
 TEST_F(ExchangeTest, SendsALongAnswerWhole) {
   start("\r\n\r\n", true, http_handler([](std::string_view) { return HttpAnswer{.body = std::string(3'000'000, 'x')}; }));
   EXPECT_GT(ask("GET / HTTP/1.1\r\n\r\n").size(), 3'000'000u);
+}
+
+// As many connections as there may be say nothing: who asks is answered all the same.
+TEST_F(ExchangeTest, SilenceKeepsNobodyOut) {
+  start("\r\n\r\n", true, http_handler([](std::string_view) { return HttpAnswer{.body = "here"}; }));
+  std::vector<Fd> silent;
+  sockaddr_storage storage{};
+  const auto length = address_.to_sockaddr(storage);
+  for (std::size_t i = 0; i < Exchange::kConnectionsMax; ++i) {
+    silent.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(silent.back().get(), reinterpret_cast<sockaddr*>(&storage), length), 0);
+  }
+  EXPECT_TRUE(ask("GET / HTTP/1.1\r\n\r\n").ends_with("here"));
 }
 
 TEST_F(ExchangeTest, HangsUpOnARequestWithoutEnd) {

@@ -69,6 +69,17 @@ TEST_F(ServerTest, SaysWhichMethodItWants) {
   EXPECT_TRUE(heard.starts_with("HTTP/1.1 405"));
   EXPECT_TRUE(heard.ends_with("use POST\n"));
 }
+// As many connections as there may be say nothing: who asks is answered all the same.
+TEST_F(ServerTest, SilenceKeepsNobodyOut) {
+  std::vector<Fd> silent;
+  sockaddr_storage raw{};
+  const socklen_t length = server_->address().to_sockaddr(raw);
+  for (std::size_t i = 0; i < Server::kConnectionsMax; ++i) {
+    silent.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(silent.back().get(), reinterpret_cast<sockaddr*>(&raw), length), 0);
+  }
+  EXPECT_TRUE(say({"GET /hello HTTP/1.1\r\n\r\n"}).ends_with("world"));
+}
 TEST_F(ServerTest, RefusesNonsense) { EXPECT_TRUE(say({"\x16\x03\x01 nonsense\r\n\r\n"}).starts_with("HTTP/1.1 400")); }
 TEST_F(ServerTest, RefusesAHeadWithoutEnd) { EXPECT_TRUE(say({"GET / HTTP/1.1\r\nX: " + std::string(20000, 'x')}).starts_with("HTTP/1.1 400")); }
 TEST_F(ServerTest, ASilentClientIsLetGo) { EXPECT_EQ(say({"GET / HT"}), ""); }

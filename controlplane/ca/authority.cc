@@ -12,6 +12,7 @@ namespace {
 
 constexpr auto kRootLife = std::chrono::hours(24 * 3650);
 constexpr auto kBackdateMax = std::chrono::seconds(60);
+constexpr std::size_t kRequestBytesMax = 16 * 1024;  // an RSA 8192 request has some 3 KiB
 
 Lifetime lifetime(WallClock::time_point now, std::chrono::seconds life, x509_st* signer) {
   const auto backdate = std::min<std::chrono::seconds>(life / 10, kBackdateMax);
@@ -199,12 +200,16 @@ Parsed<std::unique_ptr<Authority>> Authority::open(AuthorityOptions options,
 
 Parsed<Issued> Authority::issue(const std::string& csr_pem, const mesh::Identity& identity,
                                 std::int64_t asked_seconds, WallClock::time_point now) {
+  if (csr_pem.size() > kRequestBytesMax) return problem("csr: is longer than 16 KiB");
   auto asked = parse_request(csr_pem);
   if (!asked) return std::unexpected(asked.error());
   if (asked->uris.size() != 1 || !asked->other_names.empty())
     return problem("csr: must name exactly one identity, as a URI");
-  if (asked->uris.front() != identity.str())
-    return problem("csr: names " + asked->uris.front() + ", granted is " + identity.str());
+  if (asked->uris.front() != identity.str()) {
+    const bool shown = mesh::Identity::parse(asked->uris.front()).has_value();  // it ends in a log
+    return problem("csr: names " + (shown ? asked->uris.front() : "no workload's identity") +
+                   ", granted is " + identity.str());
+  }
   std::lock_guard lock(mutex_);
   const State::Root& root = state_->signer();
   auto life = state_->options.certificate_ttl;

@@ -2,6 +2,8 @@
 // owns its session under its own lock; gRPC keeps at most one read and one write going.
 #include <utility>
 
+#include "base/clock.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "controlplane/server/hub.h"
 #include "envoy/service/discovery/v3/ads.grpc.pb.h"
@@ -122,8 +124,13 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
     const xds::Request request = from_wire(request_);
     if (request.error) {
       hub_.services.counters.nacks.fetch_add(1, std::memory_order_relaxed);
-      spdlog::warn("client refused configuration peer={} node={} type={} error=\"{}\"", peer_,
-                   name(), request.type, request.error->substr(0, xds::Session::kErrorBytesMax));
+      std::uint64_t missing = 0;
+      if (refusals_.take(Clock::now(), missing)) {
+        spdlog::warn(
+            "client refused configuration peer={} node={} type={:?} error={:?} lines_suppressed={}",
+            peer_, name(), request.type.substr(0, xds::Session::kNameBytesMax),
+            request.error->substr(0, xds::Session::kErrorBytesMax), missing);
+      }
     }
     if (member_ && !request.node_id.empty() && request.node_id != envoy_)
       return end({grpc::StatusCode::PERMISSION_DENIED, "the token is not for " + request.node_id});
@@ -208,6 +215,7 @@ class Stream final : public grpc::ServerBidiReactor<discovery::DeltaDiscoveryReq
   std::unique_ptr<xds::Fleet::Member> member_;  // of an Envoy; else null, and session_ is used
   xds::Session session_;
   bool writing_ = false;
+  LineBudget refusals_;
   std::optional<grpc::Status> ending_;
   discovery::DeltaDiscoveryRequest request_;    // gRPC's while a read is going on
   discovery::DeltaDiscoveryResponse response_;  // gRPC's while writing_

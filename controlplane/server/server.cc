@@ -5,9 +5,12 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <mutex>
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/line_budget.h"
 #include "base/log.h"
 #include "controlplane/ca/envoy_tokens.h"
 #include "controlplane/server/hub.h"
@@ -43,9 +46,10 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
     Counters& counters = hub_.services.counters;
     (status.ok() ? counters.certificates_issued : counters.certificates_refused)
         .fetch_add(1, std::memory_order_relaxed);
-    if (!status.ok())
-      spdlog::warn("certificate refused peer={} error=\"{}\"", context->peer(),
-                   status.error_message());
+    std::uint64_t missing = 0;
+    if (!status.ok() && may_log(missing))
+      spdlog::warn("certificate refused peer={} error={:?} lines_suppressed={}", context->peer(),
+                   status.error_message(), missing);
     reactor->Finish(status);
     return reactor;
   }
@@ -83,7 +87,14 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
     return grpc::Status::OK;
   }
 
+  bool may_log(std::uint64_t& missing) {
+    const std::scoped_lock lock(mutex_);
+    return refusals_.take(Clock::now(), missing);
+  }
+
   Hub& hub_;
+  std::mutex mutex_;
+  LineBudget refusals_;  // guarded by mutex_
 };
 
 // Turns callers away at their headers: gRPC would read a stranger's whole message first.

@@ -41,8 +41,10 @@ std::string header(const google::protobuf::Map<std::string, std::string>& header
   return found == headers.end() ? std::string() : found->second;
 }
 
-// One line, as ztunnel's: who asked whom for what, and what came of it. Values are quoted, so that
-// a path cannot end the line.
+std::string_view cut(std::string_view text, std::size_t most) { return text.substr(0, most); }
+
+// One line, as ztunnel's: who asked whom for what, and what came of it. Values are quoted and cut,
+// so that a path cannot end the line, nor fill the disk.
 void write_line(const std::string& reporter, const accesslog::HTTPAccessLogEntry& entry,
                 const Labels& labels) {
   const auto& request = entry.request();
@@ -53,10 +55,11 @@ void write_line(const std::string& reporter, const accesslog::HTTPAccessLogEntry
       reporter, labels.at("source_principal"), labels.at("source_workload"),
       labels.at("source_workload_namespace"), labels.at("destination_service"),
       labels.at("destination_workload"),
-      ::envoy::config::core::v3::RequestMethod_Name(request.request_method()), request.authority(),
-      request.path(), entry.response().response_code().value(), labels.at("response_flags"),
+      ::envoy::config::core::v3::RequestMethod_Name(request.request_method()),
+      cut(request.authority(), 256), cut(request.path(), 1024),
+      entry.response().response_code().value(), labels.at("response_flags"),
       entry.response().response_code_details(), entry.common_properties().route_name(),
-      milliseconds(entry.common_properties().duration()), request.request_id());
+      milliseconds(entry.common_properties().duration()), cut(request.request_id(), 128));
 }
 
 }  // namespace
@@ -89,7 +92,7 @@ class Collector::State {
     labels["response_flags"] = flags_of(common.response_flags());
     std::string status = header(response.response_trailers(), "grpc-status");
     if (status.empty()) status = header(response.response_headers(), "grpc-status");
-    labels["grpc_response_status"] = grpc ? status : "";
+    labels["grpc_response_status"] = grpc ? grpc_status_label(status) : "";
     if (options_.access_log) write_line(reporter, entry, labels);
     const double took = milliseconds(common.duration());
     const double in = static_cast<double>(entry.request().request_headers_bytes() +

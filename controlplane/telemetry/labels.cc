@@ -2,6 +2,8 @@
 
 #include <google/protobuf/wrappers.pb.h>
 
+#include <charconv>
+
 #include "envoy/data/accesslog/v3/accesslog.pb.h"
 
 namespace weft::controlplane::telemetry {
@@ -98,6 +100,16 @@ std::string host_of_cluster(const std::string& cluster) {
   if (!cluster.starts_with("outbound|")) return {};
   const auto last = cluster.rfind('|');
   return cluster.substr(last + 1);
+}
+
+std::string grpc_status_label(const std::string& status) {
+  constexpr int kLast = 16;  // UNAUTHENTICATED
+  int code = 0;
+  const char* end = status.data() + status.size();
+  const auto parsed = std::from_chars(status.data(), end, code);
+  const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
+  if (status.empty()) return "";
+  return whole && code >= 0 && code <= kLast ? std::to_string(code) : kUnknown;
 }
 
 Labels describe(const accesslog::AccessLogCommon& common, const Directory& directory) {

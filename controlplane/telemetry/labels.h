@@ -23,6 +23,10 @@ std::string peer_of(const ::envoy::data::accesslog::v3::AccessLogCommon& common)
 // "outbound|9080|v1|reviews.default.svc.cluster.local" → the host; "" when it is no such name.
 std::string host_of_cluster(const std::string& cluster);
 
+// The label of a gRPC answer's code. The application wrote it: what is no code is "unknown", or
+// each answer could make a series of its own.
+std::string grpc_status_label(const std::string& status);
+
 // Everything but reporter, protocol and answer. Unknown is "unknown", never missing.
 Labels describe(const ::envoy::data::accesslog::v3::AccessLogCommon& common,
                 const Directory& directory);

@@ -112,6 +112,10 @@ TEST_F(Ca, BadRequestsAreRefused) {
       {"another trust domain", make_csr(key.get(), "URI:spiffe://evil/ns/shop/sa/web"),
        "granted is"},
       {"a longer path", make_csr(key.get(), uri + "/x"), "granted is"},
+      {"a long name that is none", make_csr(key.get(), "URI:" + std::string(9000, 'a')),
+       "csr: names no workload's identity, granted is"},
+      {"a longer one", make_csr(key.get(), "URI:" + std::string(20'000, 'a')),
+       "longer than 16 KiB"},
       {"weak RSA", make_csr(weak.get(), uri), "the key must be"},
       {"odd curve", make_csr(odd.get(), uri), "the key must be"},
   };
@@ -119,6 +123,7 @@ TEST_F(Ca, BadRequestsAreRefused) {
     const auto issued = authority->issue(row.csr, kWeb, 600, now_);
     ASSERT_FALSE(issued) << row.name;
     EXPECT_THAT(issued.error().text, HasSubstr(row.error)) << row.name;
+    EXPECT_LT(issued.error().text.size(), 512u) << row.name << ": it ends in a log";
   }
 }
 

@@ -3,6 +3,8 @@
 #include <prometheus/collectable.h>
 #include <prometheus/metric_family.h>
 
+#include <set>
+
 #include "controlplane/telemetry/collector.h"
 #include "controlplane/telemetry/labels.h"
 #include "envoy/data/accesslog/v3/accesslog.pb.h"
@@ -122,6 +124,22 @@ TEST(Telemetry, WhoProvedNothingIsUnknownAndNotMutualTls) {
   const Labels labels = samples(collector, "istio_requests_total")[0].first;
   EXPECT_EQ(labels.at("source_principal"), "unknown");
   EXPECT_EQ(labels.at("connection_security_policy"), "none");
+}
+
+TEST(Telemetry, AnApplicationMakesNoSeriesByWhatItAnswers) {
+  const Known known;
+  Collector collector(kQuiet, known);
+  auto entry = request();
+  (*entry.mutable_request()->mutable_request_headers())["content-type"] = "application/grpc";
+  auto& status = (*entry.mutable_response()->mutable_response_trailers())["grpc-status"];
+  std::set<std::string> seen;
+  for (const char* text : {"0", "16", "17", "-1", "007", "4\n", "x", "99999999999999999999"}) {
+    status = text;
+    collector.record("waypoint~shop/w", entry);
+  }
+  for (const auto& [labels, count] : samples(collector, "istio_requests_total"))
+    seen.insert(labels.at("grpc_response_status"));
+  EXPECT_EQ(seen, (std::set<std::string>{"0", "16", "7", "unknown"}));
 }
 
 TEST(Telemetry, ADeniedRequestIsCountedForTheServiceThatItAskedFor) {

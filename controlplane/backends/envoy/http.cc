@@ -27,6 +27,11 @@ namespace trace = ::envoy::config::trace::v3;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kIdleTimeout{3'600'000};
+// What one connection from outside may make Envoy hold: the windows are granted before anything is
+// known of who it is.
+constexpr std::uint32_t kEdgeStreamsMax = 128;
+constexpr std::uint32_t kEdgeStreamWindow = 256 << 10;
+constexpr std::uint32_t kEdgeConnectionWindow = 1 << 20;
 constexpr milliseconds kLogFlush{200};
 constexpr std::uint32_t kLogBuffer = 16 << 10;
 
@@ -174,6 +179,13 @@ void encode_http(const HttpOptions& options, const Settings& settings, const std
   out.mutable_http_protocol_options()->set_accept_http_10(true);
   set_duration(milliseconds{0}, *out.mutable_stream_idle_timeout());
   set_duration(kIdleTimeout, *out.mutable_common_http_protocol_options()->mutable_idle_timeout());
+  set_duration(settings.headers_timeout, *out.mutable_request_headers_timeout());
+  if (options.edge) {
+    core::Http2ProtocolOptions& http2 = *out.mutable_http2_protocol_options();
+    http2.mutable_max_concurrent_streams()->set_value(kEdgeStreamsMax);
+    http2.mutable_initial_stream_window_size()->set_value(kEdgeStreamWindow);
+    http2.mutable_initial_connection_window_size()->set_value(kEdgeConnectionWindow);
+  }
   out.add_upgrade_configs()->set_upgrade_type("websocket");
   if (settings.access_log_service) encode_http_log(token, out);
   if (settings.tracing.kind != Tracing::Kind::kOff)

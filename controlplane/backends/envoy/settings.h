@@ -1,6 +1,7 @@
 // What every Envoy of this mesh has in common, decided once at the start of the control plane.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -22,6 +23,8 @@ struct Settings {
   std::string trust_domain = "cluster.local";
   Tracing tracing;
   bool access_log_service = true;  // stream access logs to the control plane
+  // A client that never ends its headers would hold a connection for ever: it counts as active.
+  std::chrono::milliseconds headers_timeout{10'000};
 };
 
 }  // namespace weft::controlplane::envoy

@@ -381,8 +381,9 @@ class LiveEnvoy : public testing::Test {
                                           &fleet_, envoy_tokens_.get(), &collector_});
     ASSERT_TRUE(started) << started.error().text;
     server_ = std::move(*started);
-    feed_ = std::make_unique<Feed>(
-        Settings{}, fleet_, [this](const std::string& id) { return envoy_tokens_->make(id); });
+    feed_ =
+        std::make_unique<Feed>(Settings{.tracing = {}, .headers_timeout = 2s}, fleet_,
+                               [this](const std::string& id) { return envoy_tokens_->make(id); });
     launch();
   }
   void TearDown() override {

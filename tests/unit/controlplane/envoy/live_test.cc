@@ -450,6 +450,12 @@ TEST_F(Live, AGatewayServesItsHosts) {
   EXPECT_EQ(get("secure.example").status, 301);
 }
 
+TEST_F(Live, AHeadThatNeverEndsEndsTheConnection) {
+  apply(two_services());
+  const std::string half = "GET / HTTP/1.1\r\nhost: a.example\r\nx-more: ";
+  EXPECT_EQ(parse(exchange(proxy_v2({}) + half)).status, 408);
+}
+
 TEST_F(Live, AccessLogsBecomeMetrics) {
   apply(two_services());
   for (int i = 0; i < 7; ++i) EXPECT_EQ(send({}).status, 200);

@@ -15,6 +15,7 @@
 #include "controlplane/frontends/unsupported.h"
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/mtls.h"
+#include "source/nesting.h"
 
 namespace weft::controlplane::translate {
 World::World(Options options)
@@ -241,8 +242,12 @@ void World::served(const std::string& plan_id, const Progress& progress) {
   planner_.served(plan_id, progress);
 }
 
+// What is in a key is copied and written by recursion; a key set has four levels.
 void World::fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks) {
-  planner_.fetched(jwks_uri, jwks);
+  constexpr std::size_t kNestingMax = 16;
+  const bool deep = jwks && source::nesting(*jwks) > kNestingMax;
+  planner_.fetched(jwks_uri,
+                   deep ? Parsed<std::string>(problem("the key set is nested too deeply")) : jwks);
 }
 
 const ObjectStatus* World::status(const source::ObjectKey& key) const {

@@ -4,14 +4,19 @@
 
 #include "controlplane/frontends/istio/common.h"
 #include "source/fields.h"
+#include "source/nesting.h"
 
 namespace weft::controlplane::istio {
 namespace {
 
 using source::Field;
 
+constexpr std::size_t kNestingMax = 16;  // a key set has 4; what is in it is copied by recursion
+
 void check_keys(const Field& field) {
   const std::string text = field.string();
+  if (source::nesting(text) > kNestingMax)
+    return field.refuse("is nested too deeply for a key set");
   const auto keys = nlohmann::json::parse(text, nullptr, false);
   if (!keys.is_object() || !keys.contains("keys") || !keys["keys"].is_array())
     field.refuse("must be a JSON Web Key Set: {\"keys\": […]}");

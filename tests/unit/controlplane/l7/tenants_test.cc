@@ -130,5 +130,26 @@ TEST(Tenants, ASecondTcpRouteOfAListenerIsLeftOut) {
   EXPECT_THAT(text(plan), HasSubstr("store.shop"));
 }
 
+// Each value of a key is copied and written by recursion: half a million brackets ended the
+// process, and again after each restart.
+TEST(Tenants, AKeySetNestedToTheSkyStopsNobody) {
+  constexpr std::size_t kDeep = 500'000;
+  const std::string keys = R"({"keys": [{"kty": "oct", "k": "c2VjcmV0", "x": )" +
+                           std::string(kDeep, '[') + std::string(kDeep, ']') + "}]}";
+  L7World world;
+  world.put(kShop + R"(
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: jwt, namespace: shop}
+spec: {selector: {matchLabels: {app: web}}, jwtRules: [{issuer: me, jwksUri: "http://keys/a"}]}
+)");
+  world.world.fetched("http://keys/a", keys);
+  world.put("");
+  EXPECT_THAT(
+      world.condition({"RequestAuthentication.security.istio.io", "shop", "jwt"}, "JwksResolved"),
+      HasSubstr("nested too deeply"));
+}
+
 }  // namespace
 }  // namespace weft::controlplane

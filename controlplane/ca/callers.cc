@@ -116,10 +116,13 @@ void NodeAuthorizer::apply(const std::vector<translate::Placement>& placements) 
     if (before != pods_.end()) {
       const auto count = identities_.find(key(before->second));
       if (--count->second == 0) identities_.erase(count);
+      const auto account = accounts_.find(key(before->second).second);
+      if (--account->second == 0) accounts_.erase(account);
       pods_.erase(before);
     }
     if (now.node.empty()) continue;
     ++identities_[key(now)];
+    ++accounts_[key(now).second];
     pods_[now.pod] = now;
   }
 }
@@ -128,13 +131,18 @@ std::optional<Problem> NodeAuthorizer::refuse(const Caller& caller,
                                               const mesh::Identity& wanted) const {
   if (wanted.trust_domain != trust_domain_)
     return Problem{wanted.str() + " is not of the trust domain " + trust_domain_};
-  if (caller.any_node || caller.identity == wanted) return std::nullopt;
-  if (caller.node.empty()) return Problem{"the caller speaks for no node"};
+  if (caller.any_node) return std::nullopt;
   std::lock_guard lock(mutex_);
-  if (identities_.contains({caller.node, wanted.ns + "/" + wanted.service_account}))
-    return std::nullopt;
-  return Problem{"no pod with service account " + wanted.ns + "/" + wanted.service_account +
-                 " runs on node " + caller.node};
+  const std::string account = wanted.ns + "/" + wanted.service_account;
+  if (caller.identity == wanted) {
+    // A certificate proves no more than that a pod had it: a stolen one is not renewed for ever.
+    // A token that names an identity is its giver's word.
+    if (!caller.node.empty() || accounts_.contains(account)) return std::nullopt;
+    return Problem{"no pod with service account " + account + " runs any more"};
+  }
+  if (caller.node.empty()) return Problem{"the caller speaks for no node"};
+  if (identities_.contains({caller.node, account})) return std::nullopt;
+  return Problem{"no pod with service account " + account + " runs on node " + caller.node};
 }
 
 }  // namespace weft::controlplane::ca

@@ -66,6 +66,7 @@ class NodeAuthorizer {
   mutable std::mutex mutex_;
   std::map<std::string, translate::Placement> pods_;                       // by "ns/name"
   std::map<std::pair<std::string, std::string>, std::size_t> identities_;  // (node, "ns/sa") → pods
+  std::map<std::string, std::size_t> accounts_;                            // "ns/sa" → pods
 };
 
 }  // namespace weft::controlplane::ca

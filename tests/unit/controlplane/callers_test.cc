@@ -51,6 +51,8 @@ TEST(NodeAuthorizer, GrantsOnlyIdentitiesThatLiveOnTheCallersNode) {
   EXPECT_FALSE(nodes.refuse(node1, web)) << "one of two is left";
   nodes.apply({{"shop/web-2", "", "shop", ""}});
   EXPECT_TRUE(nodes.refuse(node1, web)) << "the last one is gone";
+  EXPECT_TRUE(nodes.refuse({.identity = web}, web)) << "a certificate alone renews nothing";
+  EXPECT_FALSE(nodes.refuse(itself, db));
   nodes.apply({{"shop/db-1", "node1", "shop", "db"}});
   EXPECT_TRUE(nodes.refuse(node2, db)) << "it moved";
   EXPECT_FALSE(nodes.refuse(node1, db));

@@ -242,30 +242,6 @@ Parsed<Json> Api::envoy(const std::string& action, const std::string& node, int 
   return status();
 }
 
-Parsed<Json> Api::logs(const Json& request) const {
-  const auto name = str(request, {"name"});
-  const auto log = parts_.supervisor.log_of(name, str(request, {"node"}));
-  if (!log.empty()) return Json{{"path", log}};
-  if (const auto node = str(request, {"node"}); !node.empty()) {
-    if (auto known = node_named(node); !known) return problem(known.error().text);
-  }
-  const auto ns = str(request, {"namespace"});
-  const auto* pod = parts_.store.find("Pod", ns, name);
-  if (pod == nullptr)
-    return problem(
-        fmt::format("Error from server (NotFound): pods \"{}\" not found in namespace {}, and no "
-                    "component has this name",
-                    name, ns));
-  auto container = str(request, {"container"});
-  const auto& containers = list(*pod, {"spec", "containers"});
-  if (container.empty()) container = str(containers[0], {"name"});
-  const auto path = parts_.layout.container_log(ns, name, uid_of(*pod), container);
-  std::error_code error;
-  if (!std::filesystem::exists(path, error))
-    return problem(fmt::format("container {} of pod {} has not been started", container, name));
-  return Json{{"path", path}};
-}
-
 Parsed<void> Api::node_named(const std::string& name) const {
   std::string known;
   for (const auto* node : parts_.nodes) {
@@ -291,7 +267,10 @@ Json Api::status() const {
                      {"pid", node->pid()},
                      {"addresses", {node->net().v4(), node->net().v6()}}});
   }
-  return {{"name", parts_.layout.name}, {"components", components}, {"nodes", nodes}};
+  return {{"name", parts_.layout.name},
+          {"version", WEFT_VERSION},
+          {"components", components},
+          {"nodes", nodes}};
 }
 
 }  // namespace weft::sandbox

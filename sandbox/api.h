@@ -44,6 +44,9 @@ class Api {
   Parsed<Json> component(const Json& request);
   Parsed<Json> envoy(const std::string& action, const std::string& node, int signal);
   Parsed<Json> logs(const Json& request) const;
+  Parsed<Json> container_log(const Json& pod, std::string container) const;
+  Parsed<Json> envoy_log(const std::string& node) const;
+  std::string other_nodes(const std::string& component) const;
   Json status() const;
   Parsed<void> node_named(const std::string& name) const;
   Parsed<Key> find_one(const Json& request) const;

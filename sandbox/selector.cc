@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <string_view>
 
 namespace weft::sandbox {
 namespace {
@@ -35,6 +37,22 @@ bool parse_set(const std::string& term, const char* word, Selector::Op op, Selec
   for (const auto& value : split(term.substr(open + 1, term.size() - open - 2)))
     out.values.push_back(trim(value));
   return true;
+}
+
+bool fits(const std::string& text, const char* more) {
+  return std::all_of(text.begin(), text.end(), [&](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view(more).find(static_cast<char>(c)) != std::string_view::npos;
+  });
+}
+
+// The key or value that no label can have, or "".
+std::string unfit(const Selector::Term& term) {
+  if (!fits(term.key, "-_./")) return term.key;
+  for (const auto& value : term.values) {
+    if (!fits(value, "-_.")) return value;
+  }
+  return {};
 }
 
 }  // namespace
@@ -84,6 +102,9 @@ Parsed<Selector> parse_selector(const std::string& text) {
     }
     if (parsed.key.empty())
       return problem(fmt::format("error: the selector \"{}\" has no key in \"{}\"", text, term));
+    if (const auto bad = unfit(parsed); !bad.empty())
+      return problem(fmt::format("error: the selector \"{}\": \"{}\" is not {}", text, bad,
+                                 bad == parsed.key ? "a label's key" : "a label's value"));
     selector.terms.push_back(std::move(parsed));
   }
   return selector;

@@ -44,8 +44,9 @@ Parsed<void> Supervisor::start(Component component) {
   running->component = std::move(component);
   all_.push_back(running);
   launch(running);
-  if (running->pid < 0) return problem(running->last_end);
-  return {};
+  if (running->pid > 0) return {};
+  running->wanted = false;
+  return problem(running->last_end);
 }
 
 void Supervisor::launch(const std::shared_ptr<Running>& running) {
@@ -59,7 +60,7 @@ void Supervisor::launch(const std::shared_ptr<Running>& running) {
         fmt::format("cannot start {}: {}", c.command.program.empty() ? c.name : c.command.program,
                     pid.error().text);
     spdlog::error("{}", running->last_end);
-    return;
+    return again_later(running);
   }
   running->pid = *pid;
   running->started = Clock::now();
@@ -102,8 +103,12 @@ void Supervisor::ended(const std::shared_ptr<Running>& running, int status) {
   running->pid = -1;
   running->ready = false;
   if (std::exchange(running->start_at_end, false)) return launch(running);
-  if (!running->wanted) return;
   if (Clock::now() - running->started > kHealthy) running->failures = 0;
+  again_later(running);
+}
+
+void Supervisor::again_later(const std::shared_ptr<Running>& running) {
+  if (!running->wanted) return;
   const auto wait =
       std::chrono::seconds(std::min(1 << std::min(running->failures++, 5), kBackoffSecondsMax));
   loop_.after(wait, [this, running] {

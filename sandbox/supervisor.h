@@ -1,5 +1,6 @@
-// Supervisor: keeps the sandbox's own processes running. A process that ends is started again after
-// 1 s, doubling to 30 s, unless a person stopped it. Daemon's loop only.
+// Supervisor: keeps the sandbox's own processes running. A process that ends, or could not be
+// started again, is started again after 1 s, doubling to 30 s, unless a person stopped it. Daemon's
+// loop only.
 #pragma once
 
 #include <functional>
@@ -41,6 +42,7 @@ class Supervisor {
  private:
   struct Running;
   void launch(const std::shared_ptr<Running>& running);
+  void again_later(const std::shared_ptr<Running>& running);
   void ended(const std::shared_ptr<Running>& running, int status);
   void ask_ready(const std::shared_ptr<Running>& running);
   Parsed<std::vector<std::shared_ptr<Running>>> matching(const std::string& name,

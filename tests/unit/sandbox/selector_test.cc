@@ -37,5 +37,14 @@ TEST(Selector, RefusesEmptyParts) {
   for (const char* text : {"a=b,", ",", "=x", "!"}) EXPECT_FALSE(parse_selector(text)) << text;
 }
 
+TEST(Selector, RefusesWhatNoLabelCanBe) {
+  for (const char* text : {"a b c", "app=w b", "app in (x y)", "a=b;c", "a>b"}) {
+    const auto selector = parse_selector(text);
+    ASSERT_FALSE(selector) << text;
+    EXPECT_NE(selector.error().text.find(" is not a label's "), std::string::npos)
+        << selector.error().text;
+  }
+}
+
 }  // namespace
 }  // namespace weft::sandbox

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "cli/commands.h"
 #include "sandbox/settings.h"
@@ -116,7 +117,7 @@ void add_process_commands(CLI::App* sandbox, Line& line) {
   add_namespace(exec, line.exec.ns);
   exec->add_option("-c,--container", line.exec.container, "Container (default: the first)");
   exec->add_flag("-i,--stdin,-t,--tty", line.ignored, "Accepted; always so");
-  exec->add_option("pod", line.exec.pod, "Pod")->required();
+  exec->add_option("pod", line.exec.pod, "Pod, or KIND/NAME: a pod of it")->required();
   exec->add_option("command", line.exec.command, "Command after --");
   // Before a "--" options may follow the pod; without one, what follows the pod is the command's.
   exec->positionals_at_end(!line.dashes);
@@ -135,7 +136,8 @@ void add_process_commands(CLI::App* sandbox, Line& line) {
 
   auto* logs = add(sandbox, line, "logs", "Show the log of a component or a pod",
                    [&line] { return sandbox_logs(line.context, line.logs); });
-  logs->add_option("name", line.logs.name, "agent, ztunnel, controlplane, dns or a pod")
+  logs->add_option("name", line.logs.name,
+                   "agent, ztunnel, controlplane, dns, envoy, a pod or KIND/NAME")
       ->required();
   add_namespace(logs, line.logs.ns);
   logs->add_option("-c,--container", line.logs.container, "Container (default: the first)");
@@ -215,6 +217,17 @@ void say_which(const CLI::App& app, Line& line) {
   std::fprintf(stderr, "sandbox %s\n", found->name.c_str());
 }
 
+// What CLI11 reads, last word first. `help sandbox get` is `sandbox get --help`.
+std::vector<std::string> words_of(int argc, char** argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  if (!words.empty() && words[0] == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
@@ -253,10 +266,14 @@ int run(int argc, char** argv) {
     add_name(command, line, "--sandbox");
   add_sandbox(&app, line);
   try {
-    app.parse(argc, argv);
+    app.parse(words_of(argc, argv));
   } catch (const CLI::RequiredError& error) {
     const auto words = app.remaining(true);
     if (words.empty()) return app.exit(error), kUsage;
+    if (words[0].starts_with("-")) {
+      std::fprintf(stderr, "weftctl: there is no option %s before the command\n", words[0].c_str());
+      return kUsage;
+    }
     std::fprintf(stderr,
                  "weftctl: there is no command \"%s\"; `weftctl --help` and `weftctl sandbox "
                  "--help` list them\n",

@@ -7,13 +7,15 @@
 namespace weft::cli {
 namespace {
 
-constexpr const char* kWords = "check status ca version completion sandbox";
+constexpr const char* kWords = "analyze ca check completion sandbox status version";
 constexpr const char* kSandboxWords =
     "up down apply delete get label annotate exec wait stop start restart logs certificate";
 constexpr const char* kComponents = "agent ztunnel controlplane envoy dns";
 constexpr const char* kKinds =
     "pods services endpoints endpointslices deployments statefulsets replicasets namespaces nodes "
-    "serviceaccounts configmaps secrets jobs authorizationpolicies peerauthentications";
+    "serviceaccounts configmaps secrets jobs authorizationpolicies peerauthentications "
+    "requestauthentications virtualservices destinationrules serviceentries gateways httproutes "
+    "grpcroutes referencegrants telemetries";
 
 std::string for_fish() {
   return fmt::format(
@@ -34,6 +36,7 @@ end
 complete -c weftctl -f
 complete -c weftctl -n __weftctl_at -a '{}'
 complete -c weftctl -n '__weftctl_at completion' -a 'bash zsh fish'
+complete -c weftctl -n '__weftctl_at ca' -a 'status rotate'
 complete -c weftctl -n '__weftctl_at sandbox' -a '{}'
 complete -c weftctl -n '__weftctl_at sandbox stop,start,restart,logs' -a '{}'
 complete -c weftctl -n '__weftctl_at sandbox get,delete,label,annotate,wait' -a '{}'
@@ -52,25 +55,43 @@ complete -c weftctl -s f -l filename -r -F
 int completion(const std::string& shell) {
   const auto body = fmt::format(
       R"SH(_weftctl() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" words=""
-  if [ "$COMP_CWORD" = 1 ]; then words="{}"
-  elif [ "${{COMP_WORDS[1]}}" = sandbox ] && [ "$COMP_CWORD" = 2 ]; then words="{}"
-  elif [ "${{COMP_WORDS[1]}}" = completion ]; then words="bash zsh fish"
-  elif [ "${{COMP_WORDS[1]}}" = sandbox ]; then
-    case "${{COMP_WORDS[2]}}" in
-      stop|start|restart|logs) words="{}" ;;
-      get|delete|label|annotate|wait)
-        if [ "$COMP_CWORD" = 3 ]; then words="{}"
-        else words="$(weftctl sandbox get "${{COMP_WORDS[3]}}" -o name 2>/dev/null | sed 's|.*/||')"; fi ;;
-      exec) words="$(weftctl sandbox get pods -o name 2>/dev/null | sed 's|.*/||')" ;;
-      apply) COMPREPLY=($(compgen -f -- "$word")); return ;;
+  # The words so far without options; those that take a value take it along.
+  local word="${{COMP_WORDS[COMP_CWORD]}}" words="" i given=() scope=() name=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "${{COMP_WORDS[i]}}" in
+      --) return ;;
+      -n|--namespace) scope=(-n "${{COMP_WORDS[i + 1]}}"); ((i++)) ;;
+      --sandbox|--name) name=(--sandbox "${{COMP_WORDS[i + 1]}}"); ((i++)) ;;
+      -o|--output|-l|--selector|-c|--container|-f|--filename|--node|--nodes|--set|--signal|--timeout|--tail|--for|--out) ((i++)) ;;
+      -*) ;;
+      *) given+=("${{COMP_WORDS[i]}}") ;;
     esac
-  fi
+  done
+  local names="weftctl ${{name[*]}} sandbox get -o name"
+  case "${{COMP_WORDS[COMP_CWORD-1]}}" in
+    -o|--output) COMPREPLY=($(compgen -W "json yaml wide name" -- "$word")); return ;;
+    -f|--filename|--out) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -n|--namespace) COMPREPLY=($(compgen -W "$($names namespaces 2>/dev/null | sed 's|.*/||')" -- "$word")); return ;;
+    --node) COMPREPLY=($(compgen -W "$($names nodes 2>/dev/null | sed 's|.*/||')" -- "$word")); return ;;
+    --sandbox|--name|-l|--selector|-c|--container|--nodes|--set|--signal|--timeout|--tail|--for) COMPREPLY=(); return ;;
+  esac
+  case "${{#given[@]}} ${{given[0]}} ${{given[1]}}" in
+    "0 "*) words="{}" ;;
+    "1 sandbox "*) words="{}" ;;
+    "1 completion "*) words="bash zsh fish" ;;
+    "1 ca "*) words="status rotate" ;;
+    "2 sandbox stop"|"2 sandbox start"|"2 sandbox restart") words="{}" ;;
+    "2 sandbox logs") words="{} $($names pods "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;
+    "2 sandbox exec") words="$($names pods "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;
+    *" sandbox get"|*" sandbox delete"|*" sandbox label"|*" sandbox annotate"|*" sandbox wait")
+      if [ "${{#given[@]}}" = 2 ]; then words="{}"
+      else words="$($names "${{given[2]}}" "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')"; fi ;;
+  esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -o default -F _weftctl weftctl
 )SH",
-      kWords, kSandboxWords, kComponents, kKinds);
+      kWords, kSandboxWords, kComponents, kComponents, kKinds);
   if (shell == "bash") {
     print(body);
     return kOk;

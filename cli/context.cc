@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 
@@ -40,6 +41,10 @@ Parsed<nlohmann::json> ask(const Context& context, const nlohmann::json& request
   if (!layout) return problem(layout.error().text);
   const auto socket = layout->api_socket();
   if (!sandbox::dial_unix(socket)) {
+    if (errno == EACCES)
+      return problem(
+          fmt::format("sandbox {}: {}: permission denied; a sandbox is root's: run weftctl as root",
+                      layout->name, socket));
     return problem(
         fmt::format("sandbox {} does not answer at {}: it is starting, or its daemon has died (see "
                     "{}/sandbox.log); "

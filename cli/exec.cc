@@ -10,6 +10,7 @@
 #include <span>
 
 #include "cli/commands.h"
+#include "cli/objects.h"
 #include "sandbox/json.h"
 #include "sandbox/process.h"
 
@@ -38,8 +39,9 @@ int sandbox_exec(const Context& context, const ExecArguments& arguments) {
     std::fprintf(stderr, "error: you must specify at least one command for the container\n");
     return kUsage;
   }
-  const auto slash = arguments.pod.find('/');
-  const auto pod = slash == std::string::npos ? arguments.pod : arguments.pod.substr(slash + 1);
+  const auto named = pod_named(context, arguments.pod, arguments.ns);
+  if (!named) return fail_with(named.error());
+  const auto& pod = *named;
   const auto target = ask(context, {{"cmd", "exec"},
                                     {"namespace", arguments.ns},
                                     {"name", pod},

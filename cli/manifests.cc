@@ -1,6 +1,7 @@
 #include "cli/manifests.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -68,7 +69,8 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
       manifests.push_back({object, std::move(body)});
     }
   }
-  if (manifests.empty()) return problem("error: no objects passed to apply");
+  if (manifests.empty())
+    return problem(fmt::format("error: no objects in {}", fmt::join(paths, ", ")));
   return manifests;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "cli/table.h"
 #include "sandbox/client.h"
@@ -12,8 +13,26 @@ namespace weft::cli {
 namespace {
 
 using sandbox::Json;
+using sandbox::labels;
 using sandbox::list;
 using sandbox::str;
+
+// "pods,svc" is two; "all" is what kubectl means by it, of what a sandbox has.
+std::vector<std::string> kinds_in(const std::string& word) {
+  std::vector<std::string> kinds;
+  std::size_t at = 0;
+  for (auto comma = word.find(','); comma != std::string::npos; comma = word.find(',', at)) {
+    kinds.push_back(word.substr(at, comma - at));
+    at = comma + 1;
+  }
+  kinds.push_back(word.substr(at));
+  const auto all = std::find(kinds.begin(), kinds.end(), "all");
+  if (all == kinds.end()) return kinds;
+  const auto where = kinds.erase(all);
+  kinds.insert(where, {"pods", "services", "deployments.apps", "statefulsets.apps",
+                       "replicasets.apps", "jobs.batch"});
+  return kinds;
+}
 
 }  // namespace
 
@@ -29,8 +48,12 @@ Parsed<std::vector<Target>> targets(const std::vector<std::string>& names) {
     }
     return found;
   }
-  for (std::size_t i = 1; i < names.size(); ++i) found.push_back({names[0], names[i]});
-  if (found.empty()) found.push_back({names[0], ""});
+  for (const auto& kind : kinds_in(names[0])) {
+    if (kind.empty())
+      return problem(fmt::format("error: \"{}\" has a kind without a name", names[0]));
+    if (names.size() == 1) found.push_back({kind, ""});
+    for (std::size_t i = 1; i < names.size(); ++i) found.push_back({kind, names[i]});
+  }
   return found;
 }
 
@@ -44,8 +67,35 @@ Json request_for(const char* command, const Target& target, const ObjectArgument
           {"grace", arguments.grace}};
 }
 
-Parsed<Json> fetch(const Context& context, const Json& request) {
-  return ask(context, request);
+Parsed<Json> fetch(const Context& context, const Json& request) { return ask(context, request); }
+
+Parsed<std::string> pod_named(const Context& context, const std::string& word,
+                              const std::string& ns) {
+  const auto slash = word.find('/');
+  if (slash == std::string::npos) return word;
+  const auto kind = word.substr(0, slash), name = word.substr(slash + 1);
+  const auto owner =
+      ask(context, {{"cmd", "get"}, {"kind", kind}, {"name", name}, {"namespace", ns}});
+  if (!owner) return problem(owner.error().text);
+  if (str(*owner, {"kind", "kind"}) == "Pod") return name;
+  const auto& object = (*owner)["items"][0];
+  auto wanted = labels(object, {"spec", "selector", "matchLabels"});
+  if (str(*owner, {"kind", "kind"}) == "Service") wanted = labels(object, {"spec", "selector"});
+  std::string selector;
+  for (const auto& [key, value] : wanted)
+    selector += fmt::format("{}{}={}", selector.empty() ? "" : ",", key, value);
+  if (selector.empty()) return problem(fmt::format("error: {} selects no pods: name a pod", word));
+  const auto pods =
+      ask(context, {{"cmd", "get"}, {"kind", "pods"}, {"namespace", ns}, {"selector", selector}});
+  if (!pods) return problem(pods.error().text);
+  const auto& items = (*pods)["items"];
+  if (items.empty())
+    return problem(fmt::format("error: there is no pod of {} in namespace {}", word, ns));
+  const auto first = sandbox::name_of(items[0]);
+  if (items.size() > 1)
+    std::fprintf(stderr, "%zu pods of %s, using pod/%s\n", items.size(), word.c_str(),
+                 first.c_str());
+  return first;
 }
 
 bool is_not_found(const std::string& text) { return text.find("(NotFound)") != std::string::npos; }

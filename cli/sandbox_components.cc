@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/duration.h"
+#include "cli/objects.h"
 #include "sandbox/client.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
@@ -126,14 +127,16 @@ int sandbox_component(const Context& context, const ComponentArguments& argument
 }
 
 int sandbox_logs(const Context& context, const LogArguments& arguments) {
-  const auto slash = arguments.name.find('/');
-  const auto name = slash == std::string::npos ? arguments.name : arguments.name.substr(slash + 1);
+  const auto name = pod_named(context, arguments.name, arguments.ns);
+  if (!name) return fail_with(name.error());
   const auto answer = ask(context, {{"cmd", "logs"},
-                                    {"name", name},
+                                    {"name", *name},
                                     {"namespace", arguments.ns},
                                     {"container", arguments.container},
                                     {"node", arguments.node}});
   if (!answer) return fail_with(answer.error());
+  if (const auto note = str(*answer, {"note"}); !note.empty())
+    std::fprintf(stderr, "%s\n", note.c_str());
   const auto path = str(*answer, {"path"});
   FILE* file = std::fopen(path.c_str(), "re");
   if (file == nullptr) return fail_with(fmt::format("{} has no log yet", arguments.name));

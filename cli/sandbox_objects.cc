@@ -49,6 +49,61 @@ int wait_until_gone(const Context& context, const Json& deleted, std::chrono::mi
   return kOk;
 }
 
+// What one kind was asked for and found.
+struct Group {
+  std::string kind;  // as in source::ObjectKey
+  std::vector<Json> items;
+};
+
+void show_tables(const Context& context, const ObjectArguments& arguments,
+                 const std::vector<Group>& groups) {
+  std::string text;
+  for (const auto& group : groups) {
+    if (group.items.empty()) continue;
+    if (!text.empty()) text += "\n";
+    text += object_table(group.kind, group.items,
+                         {.wide = context.output == "wide",
+                          .namespaces = arguments.all_namespaces,
+                          .headers = !arguments.no_headers,
+                          .age = sandbox::seconds_since});
+  }
+  print(text);
+  if (!text.empty()) return;
+  std::fprintf(
+      stderr,
+      arguments.all_namespaces ? "No resources found\n" : "No resources found in %s namespace.\n",
+      arguments.ns.c_str());
+}
+
+// `single`: one object was asked for by its name, and is no list.
+int show(const Context& context, const ObjectArguments& arguments, const std::vector<Group>& groups,
+         bool single) {
+  std::vector<Json> items;
+  for (const auto& group : groups)
+    items.insert(items.end(), group.items.begin(), group.items.end());
+  const Json all =
+      single ? items[0] : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", items}};
+  if (context.json()) {
+    print(all.dump(2) + "\n");
+  } else if (context.output == "yaml") {
+    print(to_yaml(all));
+  } else if (context.output == "name") {
+    for (const auto& item : items) {
+      auto word = str(item, {"kind"});
+      std::transform(word.begin(), word.end(), word.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      print(fmt::format("{}/{}\n", word, sandbox::name_of(item)));
+    }
+  } else if (context.output.starts_with("jsonpath=")) {
+    const auto text = json_path(all, context.output.substr(9));
+    if (!text) return fail_with(text.error());
+    print(*text);
+  } else {
+    show_tables(context, arguments, groups);
+  }
+  return kOk;
+}
+
 }  // namespace
 
 int sandbox_apply(const Context& context, const ObjectArguments& arguments) {
@@ -126,49 +181,25 @@ int sandbox_delete(const Context& context, const ObjectArguments& arguments) {
 int sandbox_get(const Context& context, const ObjectArguments& arguments) {
   const auto named = targets(arguments.names);
   if (!named) return fail_with(named.error());
-  std::vector<Json> items;
-  std::string kind;
-  bool single = named->size() == 1 && !named->front().name.empty();
+  std::vector<Group> groups;
+  int code = kOk;
+  // As kubectl: what is there is shown, what is not is said, and the exit code tells of it.
   for (const auto& target : *named) {
     const auto answer = fetch(context, request_for("get", target, arguments));
     if (!answer) {
-      if (arguments.ignore_not_found && is_not_found(answer.error().text)) return kOk;
-      return fail_with(answer.error());
+      if (!arguments.ignore_not_found || !is_not_found(answer.error().text))
+        code = fail_with(answer.error());
+      continue;
     }
     const auto group = str(*answer, {"kind", "group"});
-    kind = str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group);
-    for (const auto& item : (*answer)["items"]) items.push_back(item);
+    const auto kind = str(*answer, {"kind", "kind"}) + (group.empty() ? "" : "." + group);
+    if (groups.empty() || groups.back().kind != kind) groups.push_back({kind, {}});
+    for (const auto& item : (*answer)["items"]) groups.back().items.push_back(item);
   }
-  const Json all =
-      single ? items[0] : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", items}};
-  if (context.json()) {
-    print(all.dump(2) + "\n");
-  } else if (context.output == "yaml") {
-    print(to_yaml(all));
-  } else if (context.output == "name") {
-    for (const auto& item : items) {
-      auto word = str(item, {"kind"});
-      std::transform(word.begin(), word.end(), word.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      print(fmt::format("{}/{}\n", word, sandbox::name_of(item)));
-    }
-  } else if (context.output.starts_with("jsonpath=")) {
-    const auto text = json_path(all, context.output.substr(9));
-    if (!text) return fail_with(text.error());
-    print(*text);
-  } else if (items.empty()) {
-    std::fprintf(
-        stderr,
-        arguments.all_namespaces ? "No resources found\n" : "No resources found in %s namespace.\n",
-        arguments.ns.c_str());
-  } else {
-    print(object_table(kind, items,
-                       {.wide = context.output == "wide",
-                        .namespaces = arguments.all_namespaces,
-                        .headers = !arguments.no_headers,
-                        .age = sandbox::seconds_since}));
-  }
-  return kOk;
+  const bool single = named->size() == 1 && !named->front().name.empty();
+  if (groups.empty() && (single || code != kOk)) return code;
+  if (const int shown = show(context, arguments, groups, single); shown != kOk) return shown;
+  return code;
 }
 
 int sandbox_annotate(const Context& context, const ObjectArguments& arguments, const char* field) {

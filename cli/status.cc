@@ -20,7 +20,8 @@ using sandbox::str;
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
-// Rows for the pods that no node takes. False when the sandbox did not tell which pods there are.
+// Rows for the pods of which no agent tells: those that no node takes, and those whose node's agent
+// does not answer. False when the sandbox did not tell which pods there are.
 bool add_unplaced(const Context& context, const Json& nodes, Json& all,
                   std::vector<std::vector<std::string>>& rows) {
   const auto answer = ask(context, {{"cmd", "get"}, {"kind", "pods"}, {"all", true}});
@@ -30,6 +31,14 @@ bool add_unplaced(const Context& context, const Json& nodes, Json& all,
   for (const auto& node : nodes) {
     names.insert(str(node, {"node"}));
     if (node.contains("error")) silent.insert(str(node, {"node"}));
+  }
+  for (const auto& pod : on_silent_nodes((*answer)["items"], silent)) {
+    all.push_back({{"namespace", pod.ns},
+                   {"name", pod.name},
+                   {"node", pod.node},
+                   {"state", "unknown"},
+                   {"reason", pod.why}});
+    rows.push_back({pod.ns, pod.name, pod.node, "unknown", "-", pod.why});
   }
   for (const auto& pod : unplaced((*answer)["items"], told, silent, names)) {
     all.push_back({{"namespace", pod.ns},
@@ -102,13 +111,13 @@ int version(const Context& context) {
   const auto state =
       layout ? sandbox::call(layout->api_socket(), {{"cmd", "status"}}, std::chrono::seconds(2))
              : problem("");
-  const auto server = state ? fmt::format("sandbox {}", layout->name) : std::string("unavailable");
+  // A daemon that began before a new build goes on with the old one.
+  const auto server = state ? str(*state, {"version"}, "unknown") : std::string("unavailable");
   if (context.json())
-    print(Json{{"client", WEFT_VERSION}, {"server", state ? WEFT_VERSION : "unavailable"}}.dump() +
-          "\n");
+    print(Json{{"client", WEFT_VERSION}, {"server", server}}.dump() + "\n");
   else
-    print(fmt::format("Client version: {}\nServer version: {}\n", WEFT_VERSION,
-                      state ? fmt::format("{} ({})", WEFT_VERSION, server) : server));
+    print(fmt::format("Client version: {}\nServer version: {}{}\n", WEFT_VERSION, server,
+                      state ? fmt::format(" (sandbox {})", layout->name) : ""));
   return kOk;
 }
 

@@ -45,4 +45,17 @@ std::vector<UnplacedPod> unplaced(const Json& pods, const std::set<std::string>&
   return found;
 }
 
+std::vector<UnplacedPod> on_silent_nodes(const Json& pods, const std::set<std::string>& silent) {
+  std::vector<UnplacedPod> found;
+  for (const auto& pod : pods) {
+    const auto node = str(pod, {"spec", "nodeName"}), phase = str(pod, {"status", "phase"});
+    if (phase == "Succeeded" || phase == "Failed" || !silent.contains(node)) continue;
+    found.push_back(
+        {str(pod, {"metadata", "namespace"}), sandbox::name_of(pod), node,
+         fmt::format("the agent on {} does not answer; a captured pod stays captured", node),
+         true});
+  }
+  return found;
+}
+
 }  // namespace weft::cli

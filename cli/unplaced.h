@@ -1,4 +1,4 @@
-// Pods that no node's agent tells of: nobody took them, so nobody can enroll them.
+// Pods that no node's agent tells of: nobody took them, or the agent does not answer.
 #pragma once
 
 #include <set>
@@ -22,5 +22,9 @@ struct UnplacedPod {
 std::vector<UnplacedPod> unplaced(const sandbox::Json& pods, const std::set<std::string>& told,
                                   const std::set<std::string>& silent,
                                   const std::set<std::string>& nodes);
+
+// Those of `pods` on one of `silent`, unless finished.
+std::vector<UnplacedPod> on_silent_nodes(const sandbox::Json& pods,
+                                         const std::set<std::string>& silent);
 
 }  // namespace weft::cli

@@ -177,10 +177,67 @@ def test_the_completion_script_completes(mesh, ns, shell):
         out = subprocess.run([shell, "-c", COMPLETE[shell].format(last)], input=script, text=True, capture_output=True, env=env, check=True).stdout
         return {w.split("\t")[0] for w in out.splitlines()}
 
-    assert {"check", "status", "sandbox"} <= words("weftctl ")
+    assert {"analyze", "check", "status", "sandbox"} <= words("weftctl ")
+    assert words("weftctl ca ") == {"status", "rotate"}
+    assert "virtualservices" in words("weftctl sandbox get ")
+    if shell == "bash":
+        assert {"apply", "exec", "wait"} <= words(f"weftctl --sandbox {mesh.name} sandbox ")
+        assert words(f"weftctl sandbox exec -n {ns} ") == {"complete-me"}
+        assert "complete-me" in words(f"weftctl sandbox logs -n {ns} ")
     assert {"apply", "exec", "wait"} <= words("weftctl sandbox ")
     assert words("weftctl sandbox restart contr") == {"controlplane"}
     assert ns in words("weftctl sandbox delete namespace ")
+
+
+def test_get_takes_several_kinds_and_shows_what_is_there(mesh, ns):
+    mesh.apply([pod(ns, "one"), service(ns, "web", [80])])
+    out = mesh.sb("get", "pods,svc", "-n", ns, "-o", "name").stdout.split()
+    assert out == ["pod/one", "service/web"], out
+    assert set(mesh.sb("get", "all", "-n", ns, "-o", "name").stdout.split()) == {"pod/one", "service/web"}
+    table = mesh.sb("get", "all", "-n", ns).stdout
+    assert "CLUSTER-IP" in table and "RESTARTS" in table
+    some = mesh.sb("get", "pod", "gone", "one", "-n", ns, "-o", "name", check=False)
+    assert some.returncode == 1 and some.stdout == "pod/one\n" and '"gone" not found' in some.stderr, some
+    bad = mesh.sb("get", "pods", "-l", "a b", "-n", ns, check=False)
+    assert bad.returncode == 1 and "is not a label's key" in bad.stderr, bad
+
+
+def test_logs_and_exec_find_a_pod_of_what_is_named_and_say_which_log_it_is(mesh, ns):
+    mesh.apply([workload("Deployment", ns, "app", ["/bin/sh", "-c", "echo hello; exec sleep 999"]), service(ns, "web", [80], {"app": "app"}),
+                service(ns, "bare", [80], {"app": "nobody"})])
+    mesh.wait("deployment", "app", "Available", ns=ns)
+    name = mesh.sb("get", "pods", "-n", ns, "-o", "name").stdout.strip().removeprefix("pod/")
+    for word in ("deployment/app", "svc/web", f"pod/{name}"):
+        assert mesh.sb("logs", word, "-n", ns).stdout == "hello\n"
+        assert mesh.exec(ns, word, "hostname").stdout == name + "\n"
+    gone = mesh.sb("logs", "svc/bare", "-n", ns, check=False)
+    assert gone.returncode == 1 and "there is no pod of svc/bare" in gone.stderr, gone
+    log = mesh.sb("logs", "ztunnel", "--tail", "1")
+    assert log.stderr == "ztunnel on node1; for that on node2 add --node\n", log.stderr
+    assert mesh.sb("logs", "ztunnel", "--node", "node2", "--tail", "1").stderr == ""
+
+
+def test_help_is_a_word_too():
+    out = lambda *argv: subprocess.run([weft.WEFTCTL, *argv], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    assert out("help", "sandbox", "get") == out("sandbox", "get", "--help")
+    assert "Subcommands" in out("help")
+
+
+def test_pods_of_an_agent_that_is_away_stay_listed(fresh):
+    s = fresh(nodes=1)
+    s.apply([namespace("x", True), pod("x", "p", node="node1")])
+    s.wait_captured(("x", "p"))
+    s.sb("stop", "agent")
+    shown = s.ctl("status", "-o", "json", check=False)
+    assert shown.returncode == 1 and [(p["name"], p["state"]) for p in json.loads(shown.stdout)["pods"]] == [("p", "unknown")], shown
+
+
+def test_another_user_is_told_that_a_sandbox_is_roots(mesh):
+    # The build may lie below a directory that others cannot enter: the program goes along as a descriptor.
+    with open(weft.WEFTCTL, "rb") as program:
+        argv = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", f"/proc/self/fd/{program.fileno()}", "--sandbox", mesh.name, "status"]
+        result = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, pass_fds=[program.fileno()])
+    assert result.returncode == 1 and "run weftctl as root" in result.stderr, result
 
 
 def test_version_flags(mesh):

@@ -21,6 +21,19 @@ TEST(Targets, BothWaysOfNamingAreOne) {
   EXPECT_FALSE(targets({"pod/a", "b"}));
 }
 
+TEST(Targets, SeveralKindsInOneWordAreSeveral) {
+  const auto both = targets({"pods,svc"}), named = targets({"pod,svc", "a"}),
+             all = targets({"all"});
+  ASSERT_TRUE(both && named && all);
+  ASSERT_EQ(both->size(), 2u);
+  EXPECT_EQ((*both)[1].kind, "svc");
+  ASSERT_EQ(named->size(), 2u);
+  EXPECT_EQ((*named)[1].name, "a");
+  ASSERT_EQ(all->size(), 6u);
+  EXPECT_EQ((*all)[2].kind, "deployments.apps");
+  for (const char* word : {"pods,", ",pods", "pods,,svc"}) EXPECT_FALSE(targets({word})) << word;
+}
+
 Json object(const char* status, long generation = 1, long observed = 1) {
   return {{"metadata", {{"generation", generation}}},
           {"status",

@@ -40,6 +40,15 @@ TEST(Unplaced, WhatAnAgentToldOfOrMayKnowOrHasEndedIsNotListed) {
               IsEmpty());
 }
 
+TEST(OnSilentNodes, APodWhoseAgentIsAwayIsListedAllTheSame) {
+  const auto found = on_silent_nodes(
+      Json::array({pod("there", "node1"), pod("dumb", "node2"), pod("done", "node2", "Failed")}),
+      {"node2"});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].name, "dumb");
+  EXPECT_THAT(found[0].why, HasSubstr("the agent on node2 does not answer"));
+}
+
 TEST(Unplaced, APodThatIsOnItsWayToItsAgentComesSoon) {
   const auto found = unplaced(Json::array({pod("new", "node1")}), {}, {}, {"node1"});
   ASSERT_EQ(found.size(), 1u);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 
@@ -55,6 +56,12 @@ ca::KeeperOptions make_keeper_options(const Config& config) {
   return {config.secret_ttl, config.state_dir.empty() ? "" : config.state_dir + "/certificates"};
 }
 
+Maxima own_maxima(const Config& config) {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  return maxima_of(files.rlim_cur, config.threads);
+}
+
 proxy::ProxyConfig make_proxy_config(const Config& config) {
   proxy::ProxyConfig out;
   out.node = config.node_name;
@@ -64,6 +71,7 @@ proxy::ProxyConfig make_proxy_config(const Config& config) {
   out.network = config.network;
   out.dns_upstream = config.dns_upstream;
   out.termination_grace = config.grace;
+  out.connections_max = own_maxima(config).connections;
   return out;
 }
 
@@ -153,7 +161,8 @@ Parsed<void> App::make_workers() {
                                                             .metrics = metrics_.add_shard(),
                                                             .lookup = config_.on_demand ? &lookup_ : nullptr,
                                                             .live_counts = live_counts_,
-                                                            .ask = ask}));
+                                                            .ask = ask,
+                                                            .pooled_max = own_maxima(config_).pooled_sockets}));
   }
   return {};
 }

@@ -217,6 +217,13 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
   return std::chrono::seconds((total_ms + 999) / 1000);
 }
 
+Maxima maxima_of(std::uint64_t files, std::uint32_t threads) {
+  constexpr std::uint64_t kConnectionsMost = 32768, kPooledMost = 8192;
+  const std::uint64_t a_loop = files / threads;
+  return {.connections = std::clamp<std::uint64_t>((a_loop - a_loop / 4) / 2, 1, kConnectionsMost),
+          .pooled_sockets = std::min(a_loop / 8, kPooledMost)};
+}
+
 Parsed<Config> parse_config(const Environment& environment, unsigned cpus) {
   Reader reader(environment);
   Config out;

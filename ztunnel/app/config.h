@@ -44,6 +44,13 @@ struct Config {
   std::map<std::string, std::string> shown() const;
 };
 
+// How many connections each of `threads` loops may have, and how many unused sockets it may keep, when the process may open `files`.
+// A connection has two descriptors; an eighth of them is for all else.
+struct Maxima {
+  std::size_t connections, pooled_sockets;
+};
+Maxima maxima_of(std::uint64_t files, std::uint32_t threads);
+
 // Every bad value is one line of the problem: variable, value, what would be right. `cpus`: as many as this process may use.
 Parsed<Config> parse_config(const Environment& environment, unsigned cpus);
 

@@ -14,7 +14,7 @@ namespace weft::app {
 
 Worker::Worker(WorkerParts parts)
     : loop_(std::move(parts.loop)),
-      pool_(*loop_, std::move(parts.ask)),
+      pool_(*loop_, std::move(parts.ask), parts.pooled_max),
       proxy_(proxy::LoopContext{.loop = *loop_,
                                 .config = parts.config,
                                 .snapshot = snapshot_,

@@ -25,6 +25,7 @@ struct WorkerParts {
   state::Lookup* lookup;
   proxy::LiveCounts& live_counts;
   pods::SocketPool::Ask ask;  // called on the worker's thread
+  std::size_t pooled_max;     // sockets kept for connections to come
 };
 
 // Main thread, but for loop().post().

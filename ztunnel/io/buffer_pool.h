@@ -1,10 +1,13 @@
 // BufferPool: the memory behind recv_buffer. One mapping of `count` buffers (touched only when used), then heap buffers of 16 KiB
-// up to `spill_max` bytes for those who hold them and twice that for those who do not, then nothing. Thread: the loop's.
+// up to `spill_max` bytes for those who hold them and twice that for those who do not, then nothing; each Share its part of that.
+// Thread: the loop's.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#include "ztunnel/io/share.h"
 
 namespace weft::io {
 
@@ -24,8 +27,10 @@ class BufferPool {
   BufferPool& operator=(const BufferPool&) = delete;
   ~BufferPool();
 
-  Piece take(bool held);  // from the mapping (the one used last: it is in the cache), else from the heap
-  Piece spill(bool held);
+  // From the mapping (the one used last: it is in the cache), else from the heap. `share`, if given, holds what is from the heap until
+  // put(); without room_of() it gets none.
+  Piece take(bool held, Share* share = nullptr);
+  Piece spill(bool held, Share* share = nullptr);
   bool has_mapped() const { return !free_.empty(); }
   void put(std::byte* base, std::uint32_t id);
 
@@ -37,6 +42,11 @@ class BufferPool {
   std::size_t spill_room(bool held) const {
     const std::size_t most = held ? spill_max_ : 2 * spill_max_;
     return spilled_ >= most ? 0 : (most - spilled_) / kSpillSize;
+  }
+  // The same for one share, which may hold no more than it leaves. At least one where there is any.
+  std::size_t room_of(const Share& share) const {
+    const std::size_t left = spill_room(true) * kSpillSize;
+    return share.held >= left ? 0 : (left - share.held + kSpillSize) / (2 * kSpillSize);
   }
 
  private:

@@ -87,7 +87,7 @@ int EpollLoop::try_connect(Op& op) {
 }
 
 int EpollLoop::try_receive_buffer(Op& op) {
-  const BufferPool::Piece piece = pool_.take(op.held_);
+  const BufferPool::Piece piece = pool_.take(op.held_, op.share_);
   if (piece.base == nullptr) {
     park(op);
     return -EAGAIN;
@@ -195,7 +195,8 @@ void EpollLoop::give_back(std::byte* base, std::uint32_t id) { pool_.put(base, i
 bool EpollLoop::wake_parked() {
   const bool brief = requeue_parked(false, pool_.available(false));
   const bool held = requeue_parked(true, pool_.available(true));
-  return brief || held;
+  const bool shared = requeue_shares(pool_, pool_.available(true) - pool_.spill_room(true));
+  return brief || held || shared;
 }
 
 }  // namespace weft::io

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "ztunnel/io/buffer_pool.h"
 #include "ztunnel/io/op.h"
 
 namespace weft::io {
@@ -118,12 +119,16 @@ void Loop::requeue(Op& op) {
 
 void Loop::park(Op& op) {
   op.parked_ = true;
-  parked_[op.held_].push_back(op);
+  if (!op.held_ || op.share_ == nullptr) return parked_[op.held_].push_back(op);
+  if (op.share_->parked.empty()) waiting_shares_.push_back(op.share_);
+  op.share_->parked.push_back(op);
 }
 
 void Loop::leave_park(Op& op) {
   op.parked_ = false;
-  parked_[op.held_].remove(op);
+  if (!op.held_ || op.share_ == nullptr) return parked_[op.held_].remove(op);
+  op.share_->parked.remove(op);
+  if (op.share_->parked.empty()) std::erase(waiting_shares_, op.share_);
 }
 
 bool Loop::requeue_parked(bool held, std::size_t room) {
@@ -134,6 +139,20 @@ bool Loop::requeue_parked(bool held, std::size_t room) {
     requeue(op);
     any = true;
   }
+  return any;
+}
+
+bool Loop::requeue_shares(const BufferPool& pool, std::size_t mapped) {
+  bool any = false;
+  for (Share* share : waiting_shares_) {
+    for (std::size_t room = mapped + pool.room_of(*share); room > 0 && !share->parked.empty(); --room) {
+      Op& op = *share->parked.pop_front();
+      op.parked_ = false;
+      requeue(op);
+      any = true;
+    }
+  }
+  if (any) std::erase_if(waiting_shares_, [](const Share* share) { return share->parked.empty(); });
   return any;
 }
 

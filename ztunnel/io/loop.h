@@ -21,6 +21,8 @@
 namespace weft::io {
 
 class BufferOwner;
+class BufferPool;
+struct Share;
 
 struct LoopOptions {
   std::uint32_t buffers = 64;             // in the pool that recv_buffer borrows from; a power of two
@@ -95,6 +97,8 @@ class Loop {
   void park(Op& op);
   void leave_park(Op& op);
   bool requeue_parked(bool held, std::size_t room);  // at most `room` of them; true if there were any
+  // The same for those who wait with a share: as many of each as it has room for, and `mapped` more.
+  bool requeue_shares(const BufferPool& pool, std::size_t mapped);
   void set_now(Clock::time_point now) { now_ = now; }
 
  private:
@@ -114,7 +118,8 @@ class Loop {
   OpList queued_;
   OpList ready_;
   TimerHeap timers_;
-  OpList parked_[2];  // [held]
+  OpList parked_[2];  // [held]; without a share
+  std::vector<Share*> waiting_shares_;  // that have parked readers
   std::size_t pending_ = 0;
 
   // Any thread.

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "ztunnel/io/loop.h"
+#include "ztunnel/io/share.h"
 
 namespace weft::io {
 
@@ -46,7 +47,10 @@ class Op {
   // Set by the derived operation, advanced by the loops.
   std::byte* data_ = nullptr;  // kReceive, kSend: bytes; kReceiveBuffer: the buffer; kGather: iovec*; kConnect: sockaddr*
   std::size_t size_ = 0;       // bytes, number of iovecs, length of the sockaddr
-  msghdr* message_ = nullptr;  // kGather
+  union {
+    msghdr* message_ = nullptr;  // kGather
+    Share* share_;               // kReceiveBuffer: whose buffer it will be; may be null
+  };
 
   // Set by the loop.
   std::int32_t result_ = 0;      // >= 0: bytes or a descriptor; < 0: -errno

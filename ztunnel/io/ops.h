@@ -54,8 +54,10 @@ enum class Claim : std::uint8_t { kBrief, kHeld };
 
 class [[nodiscard]] ReceiveBufferOp final : public Op {
  public:
-  ReceiveBufferOp(Loop& loop, int fd, Deadline deadline, Claim claim) : Op(loop, Kind::kReceiveBuffer, fd, deadline) {
+  ReceiveBufferOp(Loop& loop, int fd, Deadline deadline, Claim claim, Share* share)
+      : Op(loop, Kind::kReceiveBuffer, fd, deadline) {
     held_ = claim == Claim::kHeld;
+    share_ = share;
   }
   Result<Buffer> await_resume() const;
 };
@@ -97,9 +99,10 @@ inline ReceiveOp recv_some(Loop& loop, int fd, std::span<std::byte> into, Deadli
   return {loop, fd, into, deadline};
 }
 // As recv_some, into a buffer of the loop that is chosen when bytes are there: an idle connection holds no memory. Empty at the end.
-// When buffers run out (LoopOptions::spill_max), the operation waits for one.
-inline ReceiveBufferOp recv_buffer(Loop& loop, int fd, Deadline deadline = Deadline::never(), Claim claim = Claim::kBrief) {
-  return {loop, fd, deadline, claim};
+// When buffers run out (LoopOptions::spill_max), or `share` holds as much as it may (kHeld only), the operation waits for one.
+inline ReceiveBufferOp recv_buffer(Loop& loop, int fd, Deadline deadline = Deadline::never(), Claim claim = Claim::kBrief,
+                                   Share* share = nullptr) {
+  return {loop, fd, deadline, claim, share};
 }
 // All of `bytes`, or an error; how much went out before an error is not said.
 inline SendOp send_all(Loop& loop, int fd, std::span<const std::byte> bytes, Deadline deadline = Deadline::never()) {

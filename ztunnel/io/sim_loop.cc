@@ -246,7 +246,7 @@ int SimLoop::try_receive(std::byte* into, std::size_t size, SimSocket& socket) {
 }
 
 int SimLoop::try_receive_buffer(Op& op, SimSocket& socket) {
-  const BufferPool::Piece piece = pool_.take(op.held_);
+  const BufferPool::Piece piece = pool_.take(op.held_, op.share_);
   if (piece.base == nullptr) {
     park(op);
     return -EAGAIN;
@@ -303,7 +303,8 @@ void SimLoop::give_back(std::byte* base, std::uint32_t id) {
 bool SimLoop::wake_parked() {
   const bool brief = requeue_parked(false, pool_.available(false));
   const bool held = requeue_parked(true, pool_.available(true));
-  return brief || held;
+  const bool shared = requeue_shares(pool_, pool_.available(true) - pool_.spill_room(true));
+  return brief || held || shared;
 }
 
 // --- the network ---

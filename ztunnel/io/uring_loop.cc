@@ -249,7 +249,7 @@ void UringLoop::on_no_buffer(Op& op) {
     depth_ = std::min(2 * depth_, pool_.count());
     return requeue(op);
   }
-  const BufferPool::Piece piece = pool_.spill(op.held_);
+  const BufferPool::Piece piece = pool_.spill(op.held_, op.share_);
   if (piece.base != nullptr) {
     op.data_ = piece.base;
     op.size_ = piece.size;
@@ -275,7 +275,8 @@ void UringLoop::give_back(std::byte* base, std::uint32_t id) { pool_.put(base, i
 bool UringLoop::wake_parked() {
   const bool brief = requeue_parked(false, in_ring_ + pool_.available(false));
   const bool held = requeue_parked(true, in_ring_ + pool_.available(true));
-  return brief || held;
+  const bool shared = requeue_shares(pool_, in_ring_ + pool_.available(true) - pool_.spill_room(true));
+  return brief || held || shared;
 }
 
 void UringLoop::wake() { signal_eventfd(wake_.get()); }

@@ -19,7 +19,8 @@ struct SocketPool::Waiter {
   Result<Fd> outcome = fail(Code::kTimedOut, "socket from the agent");
 };
 
-SocketPool::SocketPool(io::Loop& loop, Ask ask) : loop_(loop), ask_(std::move(ask)) {}
+SocketPool::SocketPool(io::Loop& loop, Ask ask, std::size_t pooled_max)
+    : loop_(loop), ask_(std::move(ask)), pooled_max_(pooled_max) {}
 SocketPool::~SocketPool() = default;
 
 SocketPool::Shelf* SocketPool::find(const std::string& uid, bool v6, bool udp) {
@@ -59,7 +60,7 @@ void SocketPool::refill(const std::string& uid, bool v6, bool udp, Shelf& shelf)
   if (link_down_) return;
   const auto waiting = static_cast<std::uint32_t>(shelf.waiters.size());
   const auto ready = static_cast<std::uint32_t>(shelf.sockets.size()) + shelf.asked;
-  const std::uint32_t keep = pooled_ < kPooledMax ? shelf.target : 0;
+  const std::uint32_t keep = pooled_ < pooled_max_ ? shelf.target : 0;
   if (ready >= waiting + keep / 2) return;
   if (now - shelf.refilled_at < kBusy) shelf.target = std::min(shelf.target * 2, kTargetMax);
   shelf.refilled_at = now;

@@ -48,7 +48,7 @@ class SocketPool final : public SocketSource {
   // `ask` sends one request to the agent; called on this loop's thread, must not block, its id is for the asker to fill.
   using Ask = std::function<void(SocketAsk)>;
 
-  SocketPool(io::Loop& loop, Ask ask);
+  SocketPool(io::Loop& loop, Ask ask, std::size_t pooled_max = kPooledMax);
   ~SocketPool() override;
   SocketPool(const SocketPool&) = delete;
   SocketPool& operator=(const SocketPool&) = delete;
@@ -96,6 +96,7 @@ class SocketPool final : public SocketSource {
   io::Loop& loop_;
   const Ask ask_;
   std::unordered_map<std::string, Shelves> pods_;
+  const std::size_t pooled_max_;
   std::size_t pooled_ = 0;
   bool link_down_ = false;
 };

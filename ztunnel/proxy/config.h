@@ -39,12 +39,14 @@ struct ProxyConfig {
   Clock::duration pool_idle = std::chrono::minutes(5);  // an unused tunnel is released
 
   // Maxima. Beyond each: stop accepting, or refuse the newest.
-  std::size_t connections_max = 32768;   // per loop
-  std::size_t pod_connections_max = 16384;  // per pod and loop: one pod leaves room for the others
+  // Per loop, and less where the process may open less; a pod may have as many as it leaves for all
+  // others.
+  std::size_t connections_max = 32768;
   std::size_t handshakes_max = 256;      // unproven HBONE peers, per source address, pod and loop
   std::uint32_t pool_streams_max = 100;  // per tunnel; the peer's SETTINGS may say less
   std::size_t pool_waiters_max = 4096;   // connections waiting for one key's dial
   std::size_t dns_in_flight_max = 512;   // per pod and loop
+  std::size_t dns_tcp_max = 64;          // connections, per pod and loop
 
   std::uint64_t seed = 0;  // of load balancing's dice; 0: from the system
 };

@@ -172,8 +172,14 @@ io::Task<Result<Dns::Bytes>> Dns::ask_udp(const Bytes& message) {
   asking_.insert(fd);
   auto sent = co_await io::send_all(loop, fd, message, deadline);
   Result<std::size_t> got = sent ? Result<std::size_t>(0) : std::unexpected(sent.error());
-  Bytes reply(sent ? dns::kMessageMax : 0);
+  Bytes reply;  // made when the answer is there: a query that waits holds no buffer
   while (sent) {
+    auto ready = co_await io::readable(loop, fd, deadline);
+    if (!ready) {
+      got = std::unexpected(ready.error());
+      break;
+    }
+    reply.resize(dns::kMessageMax);
     auto next = co_await io::recv_some(loop, fd, reply, deadline);
     got = next;
     if (!got || dns::answers(std::span(reply).first(*got), message))
@@ -191,6 +197,11 @@ io::Task<Result<Dns::Bytes>> Dns::ask_udp(const Bytes& message) {
 
 io::Spawned Dns::tcp(io::Scope&, io::Socket client) {
   auto& loop = pod_.loop();
+  if (tcp_ >= pod_.config().dns_tcp_max) {
+    client.reset();
+    co_return;
+  }
+  ++tcp_;
   Live live(pod_, Live::Kind::kOurs);
   live.waits_on = client.get();
   while (!live.stop.is_set()) {
@@ -212,6 +223,7 @@ io::Spawned Dns::tcp(io::Scope&, io::Socket client) {
     auto sent = co_await write_framed(client.get(), *reply, loop.in(kTcpIdle));
     if (!sent) break;
   }
+  --tcp_;
 }
 
 io::Task<Result<Dns::Bytes>> Dns::ask_tcp(const Bytes& message) {

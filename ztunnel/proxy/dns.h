@@ -77,6 +77,7 @@ class Dns final : public Server {
   std::vector<io::Socket> idle_;           // connected to the upstream, nothing pending
   std::set<int> asking_;                   // upstream sockets with a query under way
   std::size_t in_flight_ = 0;
+  std::size_t tcp_ = 0;  // connections
 };
 
 }  // namespace weft::proxy

@@ -116,7 +116,7 @@ io::Spawned InboundHbone::handle_stream(io::Scope&, hbone::IncomingStream incomi
   }
   record.established();
   auto relayed = co_await relay(loop, app, stream, record.server_to_client, record.client_to_server,
-                                live.stop);
+                                live.stop, &pod_.buffers);
   finish(record, loop.now(), relayed, live);
 }
 

@@ -20,7 +20,7 @@ io::Spawned InboundPlain::handle(io::Scope&, io::Socket client) {
   }
   record.established();
   auto relayed = co_await relay(loop, client, *app, record.client_to_server,
-                                record.server_to_client, live.stop);
+                                record.server_to_client, live.stop, &pod_.buffers);
   finish(record, loop.now(), relayed, live);
 }
 

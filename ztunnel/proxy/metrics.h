@@ -108,7 +108,7 @@ class MetricsShard {
 
   // Loop thread writes.
   std::array<Count, 2> sockets_open;  // by Reporter
-  Count accept_pauses;                // overload: connections_max or pod_connections_max reached
+  Count accept_pauses;                // overload: connections_max or the pod's part of it reached
   Count lines_suppressed;             // of the access log, beyond a pod's LineBudget
   Count tunnels_open, tunnels_dialed, tunnels_failed;
   Count policy_cuts;  // live connections reset by a new snapshot

@@ -73,11 +73,11 @@ io::Spawned Outbound::handle(io::Scope&, io::Socket app) {
   Relayed relayed;
   if (upstream.stream) {
     auto done = co_await relay(loop, app, upstream.stream, record.client_to_server,
-                               record.server_to_client, live.stop);
+                               record.server_to_client, live.stop, &pod_.buffers);
     relayed = std::move(done);
   } else {
     auto done = co_await relay(loop, app, upstream.socket, record.client_to_server,
-                               record.server_to_client, live.stop);
+                               record.server_to_client, live.stop, &pod_.buffers);
     relayed = std::move(done);
   }
   finish(record, loop.now(), relayed, live);

@@ -15,6 +15,7 @@
 #include "mesh/waypoint.h"
 #include "ztunnel/io/event.h"
 #include "ztunnel/io/scope.h"
+#include "ztunnel/io/share.h"
 #include "ztunnel/io/socket.h"
 #include "ztunnel/io/task.h"
 #include "ztunnel/proxy/live_counts.h"
@@ -66,6 +67,7 @@ struct PodContext {
 
   LoopContext& loop_context;
   const pods::Pod pod;
+  io::Share buffers;           // of the loop's, held by stalled connections
   io::Scope scope;             // every coroutine of the pod
   io::Event snapshot_changed;  // pulsed
   io::Event quiet;             // set while no connection lives
@@ -81,10 +83,11 @@ struct PodContext {
   mesh::WorkloadPtr self(const mesh::Snapshot& snapshot) const;
   // The same, waiting for a snapshot that has it. Errors: kTimedOut.
   io::Task<Result<mesh::WorkloadPtr>> wait_for_self();
-  // No further connection now: the loop or this pod has all it may.
+  // No further connection now: the loop has all it may, or this pod as many as are left for all
+  // others.
   bool is_full() const {
-    return loop_context.connections >= config().connections_max ||
-           live_count >= config().pod_connections_max;
+    const std::size_t most = config().connections_max;
+    return loop_context.connections >= most || live_count >= most - loop_context.connections;
   }
   // `ip` is one of the pod's.
   bool owns(const mesh::Workload* self, const IpAddress& ip) const;

@@ -26,7 +26,8 @@ struct StreamEnd {
 // What the two pumps share. The first failure counts; it ends everything that is pending.
 template <class Far>
 struct Relay : io::Event::Hook {
-  Relay(io::Loop& loop, io::Socket& near, Far far) : Hook(&Relay::on_stop), loop(loop), near{near}, far(far), settled(loop) {}
+  Relay(io::Loop& loop, io::Socket& near, Far far, io::Share* share)
+      : Hook(&Relay::on_stop), loop(loop), near{near}, far(far), share(share), settled(loop) {}
 
   static void on_stop(Hook& hook) { static_cast<Relay&>(hook).fail(RelayEnd::kStopped, Error{Code::kClosed, 0, "stopped"}); }
   void fail(RelayEnd end, const Error& error) {
@@ -45,6 +46,7 @@ struct Relay : io::Event::Hook {
   io::Loop& loop;
   SocketEnd near;
   Far far;
+  io::Share* const share;
   Relayed relayed;
   int ended = 0;        // directions
   io::Event settled;    // both directions ended, or over()
@@ -70,7 +72,7 @@ void direction_ended(io::Scope& scope, Relay<Far>& relay, RelayEnd from) {
 
 io::Spawned pump_to_stream(io::Scope& scope, Relay<StreamEnd>& relay, ByteCount& count) {
   for (;;) {
-    auto got = co_await io::recv_buffer(relay.loop, relay.near.socket.get(), Deadline::never(), io::Claim::kHeld);
+    auto got = co_await io::recv_buffer(relay.loop, relay.near.socket.get(), Deadline::never(), io::Claim::kHeld, relay.share);
     if (!got) co_return relay.fail(RelayEnd::kNear, got.error());
     if (relay.over()) co_return;
     if (got->empty()) break;
@@ -126,7 +128,7 @@ io::Spawned pump_sockets(io::Scope& scope, Relay<SocketEnd>& relay, RelayEnd sid
   SocketEnd& from = forward ? relay.near : relay.far;
   SocketEnd& to = forward ? relay.far : relay.near;
   for (;;) {
-    auto got = co_await io::recv_buffer(relay.loop, from.socket.get(), Deadline::never(), io::Claim::kHeld);
+    auto got = co_await io::recv_buffer(relay.loop, from.socket.get(), Deadline::never(), io::Claim::kHeld, relay.share);
     if (!got) co_return relay.fail(side, got.error());
     if (relay.over()) co_return;
     if (got->empty()) break;
@@ -157,8 +159,9 @@ Relayed finish(Relay<Far>& relay) {
 
 }  // namespace
 
-io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop) {
-  Relay<StreamEnd> both(loop, near, StreamEnd{far});
+io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop,
+                        io::Share* share) {
+  Relay<StreamEnd> both(loop, near, StreamEnd{far}, share);
   io::Scope scope;
   both.join(stop);
   if (!both.over()) {
@@ -169,8 +172,9 @@ io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, By
   co_return finish(both);
 }
 
-io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, io::Socket& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop) {
-  Relay<SocketEnd> both(loop, near, SocketEnd{far});
+io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, io::Socket& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop,
+                        io::Share* share) {
+  Relay<SocketEnd> both(loop, near, SocketEnd{far}, share);
   io::Scope scope;
   both.join(stop);
   if (!both.over()) {

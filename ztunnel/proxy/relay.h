@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "ztunnel/hbone/tunnel.h"
 #include "ztunnel/io/event.h"
+#include "ztunnel/io/share.h"
 #include "ztunnel/io/socket.h"
 #include "ztunnel/io/task.h"
 #include "ztunnel/proxy/metrics.h"
@@ -29,7 +30,10 @@ struct Relayed {
 };
 
 // `near` and `far` stay the caller's; after anything but kClean both were reset. `to_far` and `to_near` count what was delivered.
-io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop);
-io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, io::Socket& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop);
+// `share` holds what was read and cannot be written on yet.
+io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, hbone::Stream& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop,
+                        io::Share* share = nullptr);
+io::Task<Relayed> relay(io::Loop& loop, io::Socket& near, io::Socket& far, ByteCount& to_far, ByteCount& to_near, io::Event& stop,
+                        io::Share* share = nullptr);
 
 }  // namespace weft::proxy

@@ -107,6 +107,17 @@ TEST(Config, ReadsDurations) {
   }
 }
 
+TEST(Config, ConnectionsFitWhatTheProcessMayOpen) {
+  for (const std::uint64_t files : {256u, 1024u, 20'000u, 1'048'576u}) {
+    for (const std::uint32_t threads : {1u, 2u, 31u}) {
+      const Maxima one = maxima_of(files, threads);
+      EXPECT_GE(one.connections, 1u);
+      EXPECT_LE(threads * (2 * one.connections + one.pooled_sockets), files - files / 16) << files << " " << threads;
+    }
+  }
+  EXPECT_EQ(maxima_of(1 << 20, 2).connections, 32768u);
+}
+
 TEST(Config, ShowsNoSecret) {
   auto in = good();
   in["AUTH_TOKEN"] = "/run/secret-token";

@@ -511,8 +511,8 @@ TYPED_TEST_P(LoopSuite, AThousandConnectionsAtOnceGetTheirOwnAnswers) {
 
 // More readers with bytes waiting than there are buffers (kBuffers, no heap behind them), and holders that sit on theirs.
 inline Spawned hold_or_cancel(Scope&, Loop& loop, int fd, Event& release, int& held, int& cancelled,
-                              bool* holds = nullptr) {
-  auto got = co_await recv_buffer(loop, fd, loop.in(60s), Claim::kHeld);
+                              bool* holds = nullptr, Share* share = nullptr) {
+  auto got = co_await recv_buffer(loop, fd, loop.in(60s), Claim::kHeld, share);
   if (!got) {
     cancelled += is_cancelled(got.error()) ? 1 : 0;
     co_return;

@@ -190,6 +190,53 @@ TYPED_TEST(KernelLoop, AnEmptyPoolSpillsUpToItsMaximumAndStillServesBriefReaders
   }
 }
 
+// Who lets connections stall holds no more than is left for all others, and waits himself.
+Task<void> shares(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs, int from, int to) {
+  Scope scope;
+  Event release(loop);
+  Share greedy, modest;
+  int held = 0;
+  int cancelled = 0;
+  for (auto& [a, b] : pairs) {
+    auto sent = co_await send_all(loop, a.get(), as_bytes("x"), loop.in(5s));
+    EXPECT_TRUE(sent.has_value());
+    hold_or_cancel(scope, loop, b.get(), release, held, cancelled, nullptr, &greedy);
+  }
+  co_await sleep_for(loop, 50ms);
+  EXPECT_EQ(held, 2 + 4);  // two buffers, half of what the heap has
+  EXPECT_EQ(greedy.held, 4u * 16 * 1024);
+  int others = 0;
+  auto sent = co_await send_all(loop, from, as_bytes("x"), loop.in(5s));
+  EXPECT_TRUE(sent.has_value());
+  hold_or_cancel(scope, loop, to, release, others, cancelled, nullptr, &modest);
+  co_await sleep_for(loop, 50ms);
+  EXPECT_EQ(others, 1) << "somebody else is served";
+  EXPECT_EQ(modest.held, 16u * 1024);
+  loop.cancel(pairs.back().second.get());
+  co_await sleep_for(loop, 1ms);
+  EXPECT_EQ(cancelled, 1) << "one that waits for its share can be ended";
+  release.set();
+  co_await scope.join();
+  EXPECT_EQ(held, static_cast<int>(pairs.size()) - 1);
+  EXPECT_EQ(greedy.held + modest.held, 0u);
+}
+TYPED_TEST(KernelLoop, AShareHoldsNoMoreThanItLeaves) {
+  const LoopOptions options{.buffers = 2, .buffer_size = 64 * 1024, .spill_max = 8 * 16 * 1024};
+  const bool uring = std::string(this->net_.loop().name()) == "io_uring";
+  auto loop = uring ? make_uring_loop(options) : make_epoll_loop(options);
+  ASSERT_TRUE(loop.has_value());
+  std::vector<std::pair<Fd, Fd>> pairs;
+  for (int i = 0; i < 20; ++i) pairs.push_back(this->net_.pair());
+  auto [from, to] = this->net_.pair();
+  run_until_done(**loop, shares(**loop, pairs, from.get(), to.get()));
+  (*loop)->close(std::move(from));
+  (*loop)->close(std::move(to));
+  for (auto& [a, b] : pairs) {
+    (*loop)->close(std::move(a));
+    (*loop)->close(std::move(b));
+  }
+}
+
 // A receive is started and its descriptor closed before the loop gets to the kernel; the number belongs to a new socket at once.
 Task<void> reuse_in_one_turn(Loop& loop, Fd old, Fd& fresh, const SocketAddress& address, int listener) {
   const int number = old.get();

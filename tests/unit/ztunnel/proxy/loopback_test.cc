@@ -417,6 +417,59 @@ TEST_P(Loopback, AnEndingProxyAnswersWhatWasAsked) {
   io::run_until_done(*mesh->loop, drained_at_once(*mesh));
 }
 
+// ---- what one pod may take from the others ----
+
+// The client pod's process connects as often as it can; the server pod has its connections all the
+// same.
+io::Task<void> one_pod_leaves_room(LoopbackMesh& mesh) {
+  std::vector<io::Socket> greedy;
+  for (int i = 0; i < 20; ++i) {
+    auto socket = co_await dial(mesh, mesh.dns);
+    EXPECT_TRUE(socket.has_value());
+    if (socket) greedy.push_back(std::move(*socket));
+  }
+  co_await io::sleep_for(*mesh.loop, 50ms);
+  EXPECT_EQ(mesh.proxy->connections(), 4u) << "half of all, as nobody else has any";
+  auto other = co_await dial(mesh, *SocketAddress::parse(mesh.server_ip + ":15008"));
+  EXPECT_TRUE(other.has_value());
+  const std::byte garbage[] = {std::byte{'x'}, std::byte{'\n'}, std::byte{}, std::byte{},
+                               std::byte{}};
+  auto sent = co_await io::send_all(*mesh.loop, other->get(), garbage);
+  EXPECT_TRUE(sent.has_value());
+  std::array<std::byte, 64> answer;
+  auto got = co_await io::recv_some(*mesh.loop, other->get(), answer, mesh.loop->in(2s));
+  EXPECT_TRUE(got.has_value()) << "accepted, and told that this is no TLS";
+  greedy.clear();
+  co_await mesh.stop();
+}
+TEST_P(Loopback, APodLeavesConnectionsForTheOthers) {
+  mesh->config.connections_max = 8;
+  io::run_until_done(*mesh->loop, one_pod_leaves_room(*mesh));
+}
+
+io::Task<void> waiting_queries_are_small(LoopbackMesh& mesh) {
+  constexpr std::size_t kQueries = 200;
+  io::Socket silent(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));
+  auto asking = co_await dial(mesh, mesh.dns, SOCK_DGRAM);
+  const auto foreign = dns::query("example.org", dns::kTypeA);
+  const std::size_t before = ::mallinfo2().uordblks;
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    auto sent = co_await io::send_all(*mesh.loop, asking->get(), foreign);
+    EXPECT_TRUE(sent.has_value());
+    co_await io::sleep_for(*mesh.loop, i % 20 == 0 ? 5ms : 0ms);
+  }
+  co_await io::sleep_for(*mesh.loop, 50ms);
+  EXPECT_LE((::mallinfo2().uordblks - before) / kQueries, 8192u) << "bytes a query that waits";
+  co_await mesh.stop();
+}
+TEST_P(Loopback, QueriesThatWaitForTheUpstreamHoldNoBuffer) {
+  if (kSanitized) {
+    io::run_until_done(*mesh->loop, mesh->stop());
+    GTEST_SKIP() << "a sanitizer's heap is not ours";
+  }
+  io::run_until_done(*mesh->loop, waiting_queries_are_small(*mesh));
+}
+
 io::Task<void> upstream_is_silent(LoopbackMesh& mesh) {
   mesh.config.dns_timeout = 200ms;
   io::Socket udp(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));

@@ -32,37 +32,43 @@ class Fields {
   std::size_t count_ = 0;
 };
 
+// Each stream that is reset is an application's connection that was aborted: as many as a node can make are no attack, and ending the
+// tunnel would end its other streams. (The library's own limits, 1000 and 33 a second, are for requests.)
+constexpr std::uint64_t kResetsAtOnce = 10'000, kResetsPerSecond = 2'500;
+
 nghttp2_option* make_options() {
   nghttp2_option* options = nullptr;
   nghttp2_option_new(&options);
   nghttp2_option_set_no_auto_window_update(options, 1);  // reading drives the window
   nghttp2_option_set_no_closed_streams(options, 1);
   nghttp2_option_set_peer_max_concurrent_streams(options, kStreamsBeforeSettings);
+  nghttp2_option_set_stream_reset_rate_limit(options, kResetsAtOnce, kResetsPerSecond);
   return options;
 }
 
-void submit_settings(nghttp2_session* session, Session::Role role) {
+void submit_settings(nghttp2_session* session, Session::Role role, Windows windows) {
   using Entry = nghttp2_settings_entry;
   const std::array<Entry, 4> client = {Entry{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-                                       Entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+                                       Entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, windows.stream},
                                        Entry{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kFrameSizeMax},
                                        Entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kClientHeaderListMax}};
   const std::array<Entry, 4> server = {Entry{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kServerStreamsMax},
-                                       Entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kStreamWindow},
+                                       Entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, windows.stream},
                                        Entry{NGHTTP2_SETTINGS_MAX_FRAME_SIZE, kFrameSizeMax},
                                        Entry{NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kServerHeaderListMax}};
   const auto& entries = role == Session::Role::kClient ? client : server;
   WEFT_ASSERT(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, entries.data(), entries.size()) == 0);
-  WEFT_ASSERT(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kConnectionWindow) == 0);
+  const auto connection = static_cast<std::int32_t>(windows.connection);
+  WEFT_ASSERT(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, connection) == 0);
 }
 
 }  // namespace
 
-Session::Session(Role role, Listener& listener) : parts_(std::make_unique<Parts>(role, listener)) {
+Session::Session(Role role, Listener& listener, Windows windows) : parts_(std::make_unique<Parts>(role, listener)) {
   static const nghttp2_option* const options = make_options();
   const auto make = role == Role::kClient ? nghttp2_session_client_new2 : nghttp2_session_server_new2;
   WEFT_ASSERT(make(&parts_->session, session_callbacks(), parts_.get(), options) == 0);
-  submit_settings(parts_->session, role);
+  submit_settings(parts_->session, role, windows);
 }
 
 Session::~Session() { nghttp2_session_del(parts_->session); }

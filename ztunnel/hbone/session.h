@@ -29,6 +29,12 @@ inline constexpr std::uint32_t kStreamsBeforeSettings = 100;  // a client's gues
 // DATA payload that fills one TLS record together with its frame header.
 inline constexpr std::size_t kDataPayload = 16384 - 9;
 
+// What a peer may send before we read it.
+struct Windows {
+  std::uint32_t connection = kConnectionWindow;
+  std::uint32_t stream = kStreamWindow;
+};
+
 // HTTP/2 error codes we give a meaning (RFC 9113 §7).
 enum class H2Code : std::uint32_t {
   kNoError = 0,
@@ -82,7 +88,7 @@ class Session {
   };
 
   // `listener` outlives the session. Our preface (SETTINGS, connection window) is queued at once.
-  Session(Role role, Listener& listener);
+  Session(Role role, Listener& listener, Windows windows = {});
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::chrono::seconds kSendStallMax{30};         // a peer that takes nothing for so long is gone
 constexpr std::chrono::milliseconds kFarewellMax{1000};   // for the last bytes of an orderly end
-constexpr std::size_t kCreditBytes = kConnectionWindow;   // while streams hold less, the connection's window is opened at once
 constexpr std::size_t kSlicesMax = 64;                    // views into blocks before small data is copied together
 
 StreamState& stream_of(void* cookie) { return *static_cast<StreamState*>(cookie); }
@@ -77,7 +76,7 @@ TunnelCore::TunnelCore(io::Loop& loop, Fd fd, tls::Engine engine, Session::Role 
       role_(role),
       fd_(std::move(fd)),
       engine_(std::move(engine)),
-      session_(role, *this),
+      session_(role, *this, granted_.windows()),
       wake_(loop),
       last_used_(loop.now()),
       ready_(loop),
@@ -153,7 +152,7 @@ void TunnelCore::on_data(void* cookie, std::span<const std::byte> data) {
     return;
   }
   buffered_ += data.size();
-  if (buffered_ <= kCreditBytes) {
+  if (buffered_ <= granted_.windows().connection) {  // while streams hold less, the connection's window is opened at once
     session_.consume_connection(data.size());
   } else {
     owed_ += data.size();

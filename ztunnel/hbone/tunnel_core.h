@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ztunnel/hbone/granted.h"
 #include "ztunnel/hbone/session.h"
 #include "ztunnel/hbone/stream.h"
 #include "ztunnel/hbone/tunnel.h"
@@ -97,6 +98,7 @@ class TunnelCore final : public std::enable_shared_from_this<TunnelCore>, privat
 
   Fd fd_;
   tls::Engine engine_;
+  const Granted granted_;
   Session session_;
   int running_ = 0;  // coroutines
   bool ended_ = false;

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "ztunnel/hbone/granted.h"
 
 namespace weft::hbone {
 namespace {
@@ -453,6 +457,66 @@ TEST_F(SessionTest, DataFloodBeyondTheWindowIsAConnectionError) {
   }
   EXPECT_TRUE(over);
   EXPECT_LE(server_stream(stream).data.size(), kStreamWindow + 16384);
+}
+
+// Applications that abort their connections do not cost their siblings the tunnel; a flood of it does.
+TEST_F(SessionTest, StreamsThatAreResetAtOnceAreBounded) {
+  SeenStream& sibling = accept({.authority = "a:1"});
+  const auto open_and_reset = [&] {
+    SeenStream& stream = client.open({.authority = "a:1"});
+    std::string up = client.take();
+    client.session.reset(stream.id, H2Code::kCancel);
+    up += client.take();
+    const bool good = server.give(up).has_value() && client.give(server.take()).has_value();
+    server.streams.erase(stream.id);
+    client.opened.pop_back();
+    return good;
+  };
+  for (int i = 0; i < 3000; ++i) ASSERT_TRUE(open_and_reset() && !client.session.draining()) << i;
+  EXPECT_FALSE(sibling.closed);
+  bool good = true;
+  for (int i = 0; good && i < 100'000; ++i) good = open_and_reset() && !client.session.draining();
+  EXPECT_FALSE(good);
+  EXPECT_STREQ(server.session.trouble(), "INTERNAL_ERROR");
+}
+
+TEST(Granted, ManyTunnelsMayHoldLittleMoreThanFew) {
+  EXPECT_EQ(next_window(0), kConnectionWindow);
+  std::size_t granted = 0;
+  for (int i = 0; i < 1000; ++i) granted += next_window(granted);
+  EXPECT_LE(granted, kGrantedMax + 1000u * kLeastConnectionWindow);
+  EXPECT_LE(granted, 1000u * std::size_t{kConnectionWindow} / 25);
+}
+
+TEST(Granted, ATunnelsPartComesBackWithItsEnd) {
+  {
+    std::vector<std::unique_ptr<Granted>> many;
+    for (int i = 0; i < 100; ++i) many.push_back(std::make_unique<Granted>());
+    EXPECT_EQ(many.front()->windows().connection, kConnectionWindow);
+    EXPECT_EQ(many.front()->windows().stream, kStreamWindow);
+    EXPECT_LT(many.back()->windows().connection, kConnectionWindow / 8);
+    EXPECT_EQ(many.back()->windows().stream, many.back()->windows().connection / 4);
+  }
+  EXPECT_EQ(Granted().windows().connection, kConnectionWindow);
+}
+
+TEST(Granted, IsWhatThePeerIsTold) {
+  struct Nobody final : Session::Listener {
+    void on_settings() override {}
+    void* on_request(StreamId, ConnectRequest&&, bool) override { return nullptr; }
+    void on_response(void*, ConnectResponse&&) override {}
+    void on_data(void*, std::span<const std::byte>) override {}
+    void on_end(void*) override {}
+    void on_sent(void*) override {}
+    void on_close(void*, H2Code) override {}
+    void on_ping_ack() override {}
+    void on_goaway(StreamId, H2Code) override {}
+  } nobody;
+  Session session(Session::Role::kServer, nobody, {.connection = 1 << 20, .stream = 1 << 18});
+  Wire wire;
+  ASSERT_TRUE(session.send(wire).has_value());
+  EXPECT_NE(wire.text.find(setting(4, 1 << 18)), std::string::npos) << hex(wire.text);
+  EXPECT_NE(wire.text.find(frame(8, 0, 0, number((1 << 20) - 65535))), std::string::npos) << hex(wire.text);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ help:
 	@echo 'make deps      install the Debian packages, fetch the pinned proto package and Envoy'
 	@echo 'make bench     speed and memory against no mesh and the budgets, in a sandbox (QUICK=1 only shows that it works)'
 	@echo 'make test-soak the long forms of the fault tests'
-	@echo 'make test-kube the control plane on a real Kubernetes API server (the first run builds it from Go modules)'
+	@echo 'make test-kube Weft on a real Kubernetes cluster (the first run builds Kubernetes from Go modules)'
+	@echo 'make kube-up   such a cluster with Weft on it, to play with                    make kube-down  and away'
 	@echo 'make test-labs the labs and demos with full statistics'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
 	@echo 'make clean     remove build/'
@@ -36,6 +37,18 @@ test-soak: build
 test-kube: build
 	@tests/run.py --preset $(PRESET) --only kube $(if $(K),-k $(K))
 
+KUBE = WEFT_BIN=$(CURDIR)/$(BIN) WEFT_KUBE_BIN=$$(tools/kube/build.sh all) WEFT_KUBE_CRDS=$$(tools/kube/build.sh crds) /usr/bin/python3 -B tests/kube/mesh.py
+
+kube-up: build
+	@$(KUBE) up
+	@echo 'try: make kube-kubectl ARGS="get pods -A -o wide"'
+
+kube-down:
+	@$(KUBE) down
+
+kube-kubectl:
+	@$(KUBE) kubectl $(ARGS)
+
 test-labs: build
 	@tests/run.py --preset $(PRESET) --only labs
 
@@ -52,4 +65,4 @@ tidy: build
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo test test-soak test-kube test-labs bench fmt tidy clean
+.PHONY: help deps build demo test test-soak test-kube kube-up kube-down kube-kubectl test-labs bench fmt tidy clean

@@ -31,6 +31,8 @@ namespace weft::agent {
 
 namespace {
 
+constexpr auto kLookAtChain = std::chrono::seconds(1);
+
 // Everything that needs more than the three capabilities, or may be refused by the machine, before the rest is built.
 struct Sockets {
   Fd link, api, metrics, ready;
@@ -79,7 +81,8 @@ class App : public LinkEvents {
               return open_listeners(netns, loops, dns, [this](int fd) { return kernel_.mark_owned(fd); });
             },
             Clock::now),
-        broker_(enroller_, kernel_) {
+        broker_(enroller_, kernel_),
+        chain_(config.cni) {
     serve(std::move(sockets));
   }
 
@@ -90,6 +93,7 @@ class App : public LinkEvents {
     auto watched = reactor_.watch(source_.fd(), EPOLLIN, [this](std::uint32_t) { read_source(); });
     if (!watched) return problem("cannot watch the source: " + describe(watched.error()));
     reactor_.after_turn([this] { after_turn(); });
+    if (chain_.wanted()) keep_chained();
     return {};
   }
 
@@ -130,6 +134,16 @@ class App : public LinkEvents {
 
   void decide() {
     enroller_.want(inventory_.decide(config_.node, [this](const std::string& uid) { return arrivals_.ips_of(uid); }));
+  }
+
+  // Others write that file too: look again.
+  void keep_chained() {
+    const auto kept = chain_.ensure();
+    const std::string trouble = kept ? "" : kept.error().text;
+    if (kept && *kept) spdlog::info("weft-cni is chained, pods wait for the mesh directory={}", config_.cni.config_directory);
+    if (trouble != chain_trouble_ && !trouble.empty()) spdlog::error("weft-cni is not chained, pods may start before they are captured reason=\"{}\"", trouble);
+    chain_trouble_ = trouble;
+    reactor_.at(Clock::now() + kLookAtChain, [this] { keep_chained(); });
   }
 
   void report_problems() {
@@ -224,9 +238,11 @@ class App : public LinkEvents {
   Link link_;
   Enroller enroller_;
   Broker broker_;
+  const cni::Chain chain_;
   std::unique_ptr<Exchange> metrics_, ready_, api_;
   // Owned by the reactor's thread.
   Inventory inventory_;
+  std::string chain_trouble_;
   bool source_read_ = false;
   std::uint64_t source_generation_ = 0;
   std::uint64_t applied_generation_ = 0;
@@ -301,6 +317,12 @@ Parsed<void> run(const Config& given) {
   return {};
 }
 
-Parsed<void> uninstall(const Config& config) { return bpf::unload(config.pin_directory); }
+Parsed<void> uninstall(const Config& config) {
+  const cni::Chain chain(config.cni);
+  if (chain.wanted()) {
+    if (auto removed = chain.remove(); !removed) return removed;
+  }
+  return bpf::unload(config.pin_directory);
+}
 
 }  // namespace weft::agent

@@ -42,6 +42,11 @@ void declare(CLI::App& app, Config& config, Words& words) {
   app.add_option("--ztunnel-uid", config.ztunnel_uid, "User that ztunnel runs as")->capture_default_str();
   app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")->capture_default_str();
   app.add_option("--log-format", config.log_format, "text or json")->capture_default_str();
+  app.add_option("--cni-conf-dir", config.cni.config_directory, "The node's CNI configurations: weft-cni is kept chained there");
+  app.add_option("--cni-bin-dir", config.cni.bin_directory, "The node's CNI plugins: weft-cni is put there");
+  app.add_option("--cni-plugin", config.cni.plugin, "What is put there")->capture_default_str();
+  app.add_option("--cni-socket", config.cni.socket, "--api as the node sees it (default: the same path)");
+  app.add_option("--cni-exempt", config.cni.exempt, "Namespaces whose pods start without asking")->delimiter(',')->capture_default_str();
   app.add_flag("--uninstall", config.uninstall, "Take all programs, links and maps below --bpffs off this node, and exit");
 }
 
@@ -93,7 +98,9 @@ Parsed<void> check(const Config& config) {
     return problem(fmt::format("--log-format: \"{}\" is neither text nor json", config.log_format));
   }
   if (config.pin_directory.empty()) return problem("--bpffs is missing");
+  if (config.cni.config_directory.empty() != config.cni.bin_directory.empty()) return problem("--cni-conf-dir and --cni-bin-dir come together");
   if (config.uninstall) return {};
+  if (!config.cni.config_directory.empty() && config.api_path.empty()) return problem("--cni-conf-dir needs --api: weft-cni asks there");
   for (const auto& [flag, value] : {std::pair("--node", &config.node), {"--cgroup", &config.cgroup}, {"--zds", &config.link_path}}) {
     if (value->empty()) return problem(fmt::format("{} is missing", flag));
   }
@@ -127,6 +134,7 @@ Parsed<std::variant<Config, Wanted>> parse_config(const std::vector<std::string>
   } catch (const CLI::ParseError& error) {
     return problem(error.what());
   }
+  if (config.cni.socket.empty()) config.cni.socket = config.api_path;
   if (auto checked = check(config); !checked) return std::unexpected(checked.error());
   if (config.uninstall) return config;
   if (auto read = read_words(words, config); !read) return std::unexpected(read.error());

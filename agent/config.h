@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "agent/cni/chain.h"
 #include "base/net.h"
 #include "base/result.h"
 
@@ -23,6 +24,7 @@ struct Config {
   std::string api_path;   // empty: none
   std::vector<IpAddress> dns_ips;
   bool dns_from_resolv_conf = false;  // --dns-ip auto
+  cni::ChainOptions cni;
   std::optional<SocketAddress> metrics;
   std::optional<SocketAddress> ready;
   unsigned ztunnel_uid = 1337;

@@ -36,7 +36,7 @@ def public_cas():
 
 def node(bin_dir, registry, tag):
     image = base(f"{registry}/node:{tag}")
-    for name in ("weft-agent", "weft-ztunnel"):
+    for name in ("weft-agent", "weft-ztunnel", "weft-cni"):
         image.binary(f"usr/local/bin/{name}", f"{bin_dir}/{name}")
     return image
 

@@ -1,12 +1,10 @@
-"""The whole cluster: `python3 -m cluster up|down|kubectl …` from tests/kube, or Cluster from a test."""
+"""The whole cluster."""
 
-import argparse
 import concurrent.futures
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 
 from .control_plane import ControlPlane
@@ -75,37 +73,16 @@ class Cluster:
     def binary(self, name):
         return f"{self.binaries}/{name}"
 
+    def kubectl_argv(self, *words):
+        pid = self.control_plane.machine.pid()
+        if not pid:
+            raise Trouble(f"no cluster is up in {self.dir}")
+        return ["nsenter", "-t", str(pid), "-n", "--", self.binary("kubectl"), f"--kubeconfig={self.pki.path('admin.kubeconfig')}", *words]
+
     def kubectl(self, *words, check=True, timeout=60, stdin=None):
-        argv = ["nsenter", "-t", str(self.control_plane.machine.pid()), "-n", "--", self.binary("kubectl"),
-                f"--kubeconfig={self.pki.path('admin.kubeconfig')}", *words]
+        argv = self.kubectl_argv(*words)
         result = subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True, text=True,
                                 timeout=timeout, check=False)
         if check and result.returncode != 0:
             raise Trouble(f"kubectl {' '.join(words)}: exit {result.returncode}: {result.stderr[-1500:]}")
         return result
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="cluster", description=__doc__)
-    parser.add_argument("--binaries", required=True, help="directory of etcd, kube-apiserver, … kubectl")
-    parser.add_argument("--images", required=True, help="directory of image archives to put on every node")
-    parser.add_argument("--nodes", type=int, default=2)
-    parser.add_argument("--name", default="weft")
-    parser.add_argument("command", choices=["up", "down", "kubectl"])
-    parser.add_argument("words", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
-    try:
-        cluster = Cluster(args.binaries, args.images, args.name, args.nodes)
-        if args.command == "up":
-            cluster.up(lambda text: print(text, flush=True))
-        elif args.command == "down":
-            cluster.down()
-        else:
-            result = cluster.kubectl(*args.words, check=False, timeout=600)
-            sys.stdout.write(result.stdout)
-            sys.stderr.write(result.stderr)
-            return result.returncode
-    except Trouble as trouble:
-        print(f"cluster: {trouble}", file=sys.stderr)
-        return 1
-    return 0

@@ -57,6 +57,7 @@ class Machine:
             raise Trouble(f"machine {self.name} did not start, see {self.dir}/log/init.log")
         with open(f"/proc/{starter.pid}/task/{starter.pid}/children", encoding="ascii") as children:
             self._write("init.pid", children.read().strip())
+        wait_for(lambda: self.pid() is not None, 10, f"the first process of machine {self.name}")  # it says ready, then becomes init
 
     def pid(self):
         """Of its first process, as the host sees it; None when it is off."""
@@ -109,7 +110,9 @@ class Machine:
 
     def ip(self, *argv):
         """ip(8) in its network namespace only: a `netns PID` argument is read in the caller's pid namespace."""
-        subprocess.run(["nsenter", "-t", str(self.pid()), "-n", "--", "ip", *argv], check=True, capture_output=True, timeout=20)
+        done = subprocess.run(["nsenter", "-t", str(self.pid()), "-n", "--", "ip", *argv], capture_output=True, text=True, timeout=20, check=False)
+        if done.returncode != 0:
+            raise Trouble(f"{self.name}: ip {' '.join(argv)}: {done.stderr.strip()}")
 
     def _enter(self, argv):
         return ["nsenter", "-t", str(self.pid()), *NAMESPACES, "--", *argv]

@@ -59,6 +59,9 @@ class Node:
         self.cluster, self.number, self.name = cluster, number, f"n{number}"
         self.machine = Machine(self.name, f"{cluster.dir}/{self.name}", cluster.prefix)
 
+    def ip(self):
+        return node_ip(self.number)
+
     def make_keys(self):
         self.cluster.pki.issue(self.name, f"/O=system:nodes/CN=system:node:{self.name}", [f"DNS:{self.name}", f"IP:{node_ip(self.number)}"])
         self.cluster.pki.kubeconfig(self.name)
@@ -69,7 +72,7 @@ class Node:
         self._wire()
         self._configure()
         machine, pki, directory = self.machine, self.cluster.pki, self.machine.dir
-        machine.run("cp", f"{directory}/10-pods.conflist", "/etc/cni/net.d/")
+        machine.run("cp", "-n", f"{directory}/10-pods.conflist", "/etc/cni/net.d/")  # after a reboot it is as it was left
         machine.spawn("containerd", "containerd", "-c", f"{directory}/containerd.toml")
         self.cluster.wait(lambda: machine.run("ctr", "version", check=False).returncode == 0, 20, f"containerd of {self.name}")
         for image in sorted(glob.glob(f"{self.cluster.images}/*.tar")):

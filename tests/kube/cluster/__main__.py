@@ -1,5 +1,0 @@
-import sys
-
-from .cluster import main
-
-sys.exit(main())

@@ -1,0 +1,196 @@
+"""Weft on a real cluster: two nodes with kubelet, containerd, a CNI and kube-proxy. WEFT_KUBE_BIN names the directory with the binaries."""
+
+import concurrent.futures
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+from mesh import Mesh, deployment, toolbox, wait_for
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+              pytest.mark.skipif(not os.path.exists(os.environ.get("WEFT_KUBE_BIN", "") + "/kubelet"), reason="needs WEFT_KUBE_BIN with a kubelet")]
+
+PODS = 20
+WEB = "echo $(hostname) > /tmp/index.html; exec busybox httpd -f -p 8080 -h /tmp"
+SERVICE_PORT = 80
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    Mesh.sweep(os.environ["WEFT_KUBE_BIN"])
+    world = Mesh(os.environ["WEFT_KUBE_BIN"], f"test{os.getpid()}")
+    try:
+        world.up()
+        yield world
+    finally:
+        world.down()
+
+
+@pytest.fixture(scope="module")
+def shop(mesh):
+    """A namespace outside the mesh with 20 running pods on both nodes: 18 servers, 2 clients."""
+    probe = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}},
+               deployment("shop", "web", PODS - 2, toolbox("web", WEB, readinessProbe=probe, livenessProbe=probe)),
+               deployment("shop", "client", 2, toolbox("client", "exec sleep 100000")),
+               {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"selector": {"app": "web"}, "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": 8080}]}})
+    return mesh.pods_ready("shop", PODS, within=90)
+
+
+def web_address(mesh):
+    return mesh.kubectl("-n", "shop", "get", "service", "web", "-o", "jsonpath={.spec.clusterIP}").stdout
+
+
+def ask(mesh, client, times, address):
+    """What each of `times` requests was answered with: a pod's name, or curl's exit code."""
+    script = f"for i in $(seq {times}); do curl -s -m 3 http://{address}:{SERVICE_PORT}/ || echo failed $?; done"
+    return mesh.exec("shop", client, "sh", "-c", script, timeout=90).stdout.split("\n")[:times]
+
+
+class Underlay:
+    """Ports and payload of the packets between two nodes' pods, seen on n1's interface."""
+
+    def __init__(self, mesh, word):
+        self.machine, self.word = mesh.cluster.nodes[0].machine, word
+        self.file = f"{self.machine.dir}/underlay.pcap"
+
+    def __enter__(self):
+        self.capture = subprocess.Popen(["nsenter", "-t", str(self.machine.pid()), "-n", "--", "tcpdump", "-i", "eth0", "--immediate-mode", "-U", "-w", self.file,
+                                         "tcp", "and", "net", "10.244.0.0/24", "and", "net", "10.244.1.0/24"],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert b"listening" in self.capture.stderr.readline()
+        return self
+
+    def __exit__(self, *_):
+        time.sleep(0.5)  # the last packets are on their way to the file
+        self.capture.terminate()
+        self.capture.wait(10)
+
+    def ports(self):
+        """Port numbers below the ephemeral ones, of packets that carry bytes."""
+        text = subprocess.run(["tcpdump", "-nn", "-r", self.file, "tcp[((tcp[12:1] & 0xf0) >> 2):1] != 0 or greater 80"], capture_output=True, text=True,
+                              check=True).stdout
+        return {int(port) for port in re.findall(r"10\.244\.\d+\.\d+\.(\d+)", text) if int(port) < 32768}
+
+    def payloads(self):
+        with open(self.file, "rb") as file:
+            return file.read().count(self.word)
+
+
+def client_on(pods, node):
+    return next(pod["metadata"]["name"] for pod in pods if pod["metadata"]["labels"]["app"] == "client" and pod["spec"]["nodeName"] == node)
+
+
+def restarts(mesh):
+    return {pod["metadata"]["name"]: sum(c["restartCount"] for c in pod["status"]["containerStatuses"]) for pod in mesh.pods("shop")}
+
+
+def test_weft_starts_on_every_node_with_no_more_than_it_needs(mesh):
+    for node in mesh.cluster.nodes:
+        pod = next(p for p in mesh.pods("weft-system", "app.kubernetes.io/name=weft-node") if p["spec"]["nodeName"] == node.name)
+        assert all(status["ready"] and status["restartCount"] == 0 for status in pod["status"]["containerStatuses"])
+        held = {}
+        for line in node.machine.run("sh", "-c", "grep -H . /proc/[0-9]*/status 2>/dev/null", check=False).stdout.splitlines():
+            path, key, value = (line.split(":", 2) + [""])[:3]
+            held.setdefault(path, {})[key] = value.strip()
+        of = {facts["Name"]: facts for facts in held.values() if facts.get("Name") in ("weft-agent", "weft-ztunnel")}
+        assert int(of["weft-agent"]["CapEff"], 16) == 1 << 39 | 1 << 21 | 1 << 12  # BPF, SYS_ADMIN, NET_ADMIN
+        assert int(of["weft-ztunnel"]["CapEff"], 16) == 0 and of["weft-ztunnel"]["Uid"].split()[0] == "1337"
+        assert of["weft-ztunnel"]["NoNewPrivs"] == "1" and of["weft-ztunnel"]["Seccomp"] == "2"
+
+
+def test_k2_a_label_captures_twenty_running_pods_and_the_underlay_shows_only_15008(mesh, shop):
+    before, address, client = restarts(mesh), web_address(mesh), client_on(shop, "n1")
+    with Underlay(mesh, b"web-") as plain:
+        assert not [answer for answer in ask(mesh, client, 30, address) if not answer.startswith("web-")]
+    assert 8080 in plain.ports() and plain.payloads() > 0  # the capture would see it
+
+    mesh.kubectl("label", "namespace", "shop", "weft.dev/mesh=enabled")
+    began = time.monotonic()
+    wait_for(lambda: len(mesh.captured("shop")) == PODS, 10, "all pods captured", every=0.1)
+    assert time.monotonic() - began <= 5
+    with Underlay(mesh, b"web-") as meshed:
+        answers = ask(mesh, client, 60, address)
+    assert not [answer for answer in answers if not answer.startswith("web-")]
+    assert len(set(answers)) > 5  # many pods answered, of both nodes
+    assert meshed.ports() == {15008} and meshed.payloads() == 0
+    assert restarts(mesh) == before  # nor does kubelet's liveness probe fail
+    total = sum(int(float(value)) for node in mesh.cluster.nodes
+                for value in re.findall(r'istio_tcp_connections_opened_total\{[^}]*reporter="source"[^}]*\} (\S+)', mesh.metrics(node, 15020)))
+    assert total >= len(answers)
+
+
+def test_strict_refuses_plaintext_and_probes_go_on(mesh, shop):
+    mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "outside"}}, deployment("outside", "client", 2, toolbox("client", "exec sleep 100000")))
+    stranger = mesh.pods_ready("outside", 2)[0]["metadata"]["name"]
+    ip = next(pod["status"]["podIP"] for pod in shop if pod["metadata"]["labels"]["app"] == "web")
+    curl = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-m", "3", f"http://{ip}:8080/"]
+    assert mesh.exec("outside", stranger, *curl, check=False).stdout == "200"
+    mesh.apply({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"name": "default", "namespace": "shop"},
+                "spec": {"mtls": {"mode": "STRICT"}}})
+    try:
+        wait_for(lambda: mesh.exec("outside", stranger, *curl, check=False).stdout == "000", 10, "plaintext to be refused", every=0.5)
+        assert not [answer for answer in ask(mesh, client_on(shop, "n2"), 20, web_address(mesh)) if not answer.startswith("web-")]
+        time.sleep(3)  # three rounds of every probe
+        assert len(mesh.pods_ready("shop", PODS, within=1)) == PODS
+    finally:
+        mesh.kubectl("-n", "shop", "delete", "peerauthentication", "default")
+
+
+def test_k3_pods_come_and_go_and_none_is_ever_outside(mesh, shop):
+    """Each new pod connects in its first instruction. What the peer sees must be the mesh: 0 packets of it to 8080 on the underlay."""
+    address = web_address(mesh)
+    first = f"curl -s -m 5 http://{address}:{SERVICE_PORT}/ > /tmp/first || echo failed $? > /tmp/first; exec sleep 100000"
+    nodes = mesh.cluster.nodes
+    namespaces = lambda: [len(node.machine.run("ls", "/run/netns").stdout.split()) for node in nodes]
+    before = namespaces()
+    for _ in range(2):
+        with Underlay(mesh, b"web-") as underlay:
+            mesh.apply(deployment("shop", "brief", 20, toolbox("brief", first)))
+            born = [pod for pod in mesh.pods_ready("shop", PODS + 20, within=90) if pod["metadata"]["labels"]["app"] == "brief"]
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                read = lambda pod: wait_for(lambda: mesh.exec("shop", pod["metadata"]["name"], "cat", "/tmp/first", check=False).stdout.strip(), 10, "its answer")
+                answers = list(pool.map(read, born))
+            mesh.kubectl("-n", "shop", "delete", "deployment", "brief")
+            wait_for(lambda: len(mesh.pods("shop")) == PODS, 60, "the pods to be gone", every=0.3)
+        assert not [answer for answer in answers if not answer.startswith("web-")]
+        assert underlay.ports() == {15008} and underlay.payloads() == 0
+    wait_for(lambda: namespaces() == before, 20, "network namespaces of gone pods")
+    wait_for(lambda: len(mesh.captured("shop")) == PODS, 10, "the agents to forget them")
+
+
+def test_k5_a_reboot_with_a_late_agent_lets_nothing_out(mesh, shop):
+    """n2 loses power. Its kubelet starts the pods again, the agent comes later: they wait for it."""
+    node = mesh.cluster.nodes[1]
+    mesh.kubectl("label", "node", "n1", "weft.test/agent=here")
+    mesh.kubectl("-n", "weft-system", "patch", "daemonset", "weft-node", "-p",
+                 '{"spec":{"template":{"spec":{"nodeSelector":{"weft.test/agent":"here"}}},"updateStrategy":{"type":"OnDelete"}}}')
+    agent_on = lambda name: [p for p in mesh.pods("weft-system", "app.kubernetes.io/name=weft-node") if p["spec"]["nodeName"] == name]
+    try:
+        wait_for(lambda: not agent_on("n2"), 60, "the agent to leave n2", every=0.3)
+        node.power_off()
+        with Underlay(mesh, b"web-") as underlay:
+            node.start()
+            mesh.cluster.wait_ready()
+            time.sleep(8)
+            asleep = [pod["metadata"]["name"] for pod in mesh.pods("shop") if pod["spec"]["nodeName"] == "n2"
+                      and not pod["status"]["containerStatuses"][0]["state"].get("running")]
+            assert asleep  # they wait for an agent
+            mesh.kubectl("label", "node", "n2", "weft.test/agent=here")
+            mesh.pods_ready("shop", PODS, within=90)
+            assert not [answer for answer in ask(mesh, client_on(mesh.pods("shop"), "n2"), 20, web_address(mesh)) if not answer.startswith("web-")]
+        assert underlay.ports() <= {15008} and underlay.payloads() == 0
+    finally:
+        mesh.kubectl("label", "node", "n1", "n2", "weft.test/agent=here", "--overwrite")
+
+
+def test_k2_without_the_label_traffic_is_plain_again(mesh, shop):
+    mesh.kubectl("label", "namespace", "shop", "weft.dev/mesh-")
+    wait_for(lambda: not mesh.captured("shop"), 10, "all pods released", every=0.1)
+    with Underlay(mesh, b"web-") as plain:
+        assert not [answer for answer in ask(mesh, client_on(mesh.pods("shop"), "n1"), 30, web_address(mesh)) if not answer.startswith("web-")]
+    assert 8080 in plain.ports() and 15008 not in plain.ports()

@@ -3,18 +3,30 @@
 #include <algorithm>
 #include <charconv>
 
+#include "controlplane/translate/l7/rules.h"
+
 namespace weft::controlplane::translate::l7 {
 namespace {
 
+// Who says what a host is: one that names it before one with a wildcard, then the oldest, so that a
+// later object of whatever namespace takes nobody's traffic.
 const model::ExternalService* external(const Objects& objects, const std::string& host) {
+  const model::ExternalService* best = nullptr;
+  bool best_names_it = false;
   for (const auto& [key, known] : objects.externals()) {
     for (const model::ExternalService& one : known.decoded.values) {
       for (const std::string& pattern : one.hosts) {
-        if (covers(pattern, host)) return &one;
+        if (!covers(pattern, host)) continue;
+        const bool names_it = pattern == host;
+        const bool better =
+            best == nullptr || (names_it != best_names_it ? names_it : older(one.from, best->from));
+        if (!better) continue;
+        best = &one;
+        best_names_it = names_it;
       }
     }
   }
-  return nullptr;
+  return best;
 }
 
 // An address of the family that the service speaks first.

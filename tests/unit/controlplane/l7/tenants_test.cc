@@ -130,6 +130,26 @@ TEST(Tenants, ASecondTcpRouteOfAListenerIsLeftOut) {
   EXPECT_THAT(text(plan), HasSubstr("store.shop"));
 }
 
+TEST(Tenants, ALaterServiceEntryDoesNotTakeAHostThatIsKnown) {
+  L7World world;
+  auto entry = [](const std::string& ns, const std::string& since, const std::string& host,
+                  const std::string& ip) {
+    return "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: api, "
+           "namespace: " +
+           ns + ", creationTimestamp: \"" + since + "\"}\nspec: {hosts: [\"" + host +
+           "\"], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, "
+           "endpoints: [{address: " +
+           ip + "}]}\n";
+  };
+  world.put(gateway("shop", kOld, kHttp) + entry("shop", kOld, "api.example", "192.0.2.1") +
+            entry("evil", kNew, "api.example", "192.0.2.66") +
+            entry("away", kOld, "*.example", "192.0.2.67") +
+            route("shop", kOld, "edge",
+                  "http: [{route: [{destination: {host: api.example, port: {number: 80}}}]}]"));
+  EXPECT_THAT(text(world.plans["gateway~weft-system/istio-ingressgateway"]),
+              HasSubstr("outbound|80||api.example {192.0.2.1:80}"));
+}
+
 // Each value of a key is copied and written by recursion: half a million brackets ended the
 // process, and again after each restart.
 TEST(Tenants, AKeySetNestedToTheSkyStopsNobody) {

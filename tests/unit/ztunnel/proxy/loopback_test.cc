@@ -447,6 +447,33 @@ TEST_P(Loopback, APodLeavesConnectionsForTheOthers) {
   io::run_until_done(*mesh->loop, one_pod_leaves_room(*mesh));
 }
 
+io::Task<void> dns_over_tcp_is_bounded(LoopbackMesh& mesh) {
+  std::vector<io::Socket> open;
+  int refused = 0;
+  for (int i = 0; i < 10; ++i) {
+    auto socket = co_await dial(mesh, mesh.dns);
+    EXPECT_TRUE(socket.has_value());
+    std::array<std::byte, 2> longest = {std::byte{0xff}, std::byte{0xff}};
+    auto sent = co_await io::send_all(*mesh.loop, socket->get(), longest);
+    (void)sent.has_value();
+    auto got = co_await io::recv_some(*mesh.loop, socket->get(), longest, mesh.loop->in(50ms));
+    refused += (got ? *got == 0 : got.error().code == Code::kClosed)
+                   ? 1
+                   : 0;  // the send may have met the reset
+    open.push_back(std::move(*socket));
+  }
+  EXPECT_EQ(refused, 6);
+  open.clear();
+  co_await io::sleep_for(*mesh.loop, 20ms);
+  auto reply = co_await ask_tcp(mesh, dns::query("web.default.svc.cluster.local", dns::kTypeA));
+  EXPECT_EQ(dns::records_of(reply).at(0).data, "10.96.0.50") << "room again";
+  co_await mesh.stop();
+}
+TEST_P(Loopback, DnsOverTcpIsBounded) {
+  mesh->config.dns_tcp_max = 4;
+  io::run_until_done(*mesh->loop, dns_over_tcp_is_bounded(*mesh));
+}
+
 io::Task<void> waiting_queries_are_small(LoopbackMesh& mesh) {
   constexpr std::size_t kQueries = 200;
   io::Socket silent(*mesh.loop, bound_to(mesh.config.dns_upstream, SOCK_DGRAM));

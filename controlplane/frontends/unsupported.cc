@@ -127,10 +127,33 @@ constexpr Mark kMarks[] = {
     {"appmesh.k8s.aws/", "label weft.dev/mesh: enabled enrolls a pod"},
     {"kuma.io/", "label weft.dev/mesh: enabled enrolls a pod"}};
 
+// Marks that enroll, and what they may say.
+struct Switch {
+  std::string_view key, values;
+};
+constexpr Switch kSwitches[] = {{"weft.dev/mesh", "enabled disabled"},
+                                {"istio.io/dataplane-mode", "ambient none"},
+                                {"istio-injection", "enabled disabled"},
+                                {"linkerd.io/inject", "enabled ingress disabled"}};
+
+// "" when the value is one of the switch's.
+std::string why_no_switch(const std::string& key, const nlohmann::json& value) {
+  for (const Switch& one : kSwitches) {
+    if (one.key != key || !value.is_string()) continue;
+    const auto text = value.get<std::string>();
+    const std::string words = " " + std::string(one.values) + " ";
+    if (!text.empty() && words.find(" " + text + " ") != std::string::npos) return "";
+    return key + ": \"" + text + "\" has no effect (there are: " + std::string(one.values) + ")";
+  }
+  return "";
+}
+
 void find_marks(const nlohmann::json& map, const std::string& path, const char* what,
                 std::vector<std::pair<std::string, std::string>>& out) {
   if (!map.is_object()) return;
   for (const auto& [key, value] : map.items()) {
+    if (std::string why = why_no_switch(key, value); !why.empty())
+      out.emplace_back(source::member_path(path, key), std::move(why));
     const auto* const mark =
         std::find_if(std::begin(kMarks), std::end(kMarks),
                      [&](const Mark& one) { return key.starts_with(one.prefix); });

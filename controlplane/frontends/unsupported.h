@@ -14,8 +14,8 @@ namespace weft::controlplane {
 // "" for kinds that a front end reads and for those of no mesh.
 std::string unsupported_kind(const source::Object& object);
 
-// Labels and annotations of other meshes that change nothing here: {field path, text}. Of a
-// workload those of its pods' template, too.
+// Labels and annotations of other meshes that change nothing here, and values that those which
+// enroll do not have: {field path, text}. Of a workload those of its pods' template, too.
 std::vector<std::pair<std::string, std::string>> unsupported_marks(const source::Object& object);
 
 }  // namespace weft::controlplane

@@ -15,9 +15,33 @@
 #include "controlplane/frontends/unsupported.h"
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/mtls.h"
+#include "source/fields.h"
 #include "source/nesting.h"
 
 namespace weft::controlplane::translate {
+namespace {
+
+// A route's status is by its parents: Services, and Gateways, whose they may be.
+std::vector<ParentStatus> parents_of(const source::Object& object,
+                                     const std::vector<model::Condition>& conditions) {
+  std::vector<ParentStatus> out;
+  source::Reader reader(object);
+  for (const source::Field& ref : reader.root()["spec"]["parentRefs"].list()) {
+    ParentStatus one{.group = ref["group"].string("gateway.networking.k8s.io"),
+                     .kind = ref["kind"].string("Gateway"),
+                     .ns = ref["namespace"].string(object.ns),
+                     .name = ref["name"].string(),
+                     .section = ref["sectionName"].string(),
+                     .conditions = conditions};
+    if (one.kind != "Service" && one.kind != "Gateway") continue;
+    if (ref["port"].present()) one.port = ref["port"].port();
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace
+
 World::World(Options options)
     : facts_(std::move(options)), objects_(facts_.options.naming.cluster_domain) {
   WEFT_ASSERT(!facts_.options.root_namespaces.empty());
@@ -93,10 +117,13 @@ void World::put(const source::Object& object) {
     planner_.touch(touched);
     if (key.kind != "Secret") dirty_statuses_.insert(key);
   } else if (const std::string text = unsupported_kind(object); !text.empty()) {
-    statuses_[key] = {.key = key,
-                      .origin = object.origin,
-                      .conditions = {{"Accepted", false, "UnsupportedKind", text}},
-                      .generation = l7::generation_of(object)};
+    ObjectStatus status{.key = key,
+                        .origin = object.origin,
+                        .conditions = {{"Accepted", false, "UnsupportedKind", text}},
+                        .generation = l7::generation_of(object)};
+    if (key.kind.ends_with("Route.gateway.networking.k8s.io"))
+      status.parents = parents_of(object, status.conditions);
+    statuses_[key] = std::move(status);
     dirty_statuses_.insert(key);
   }
 }

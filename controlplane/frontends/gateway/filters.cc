@@ -185,7 +185,7 @@ Filters filters(const Field& list, RouteContext& context) {
     } else if (type == "CORS") {
       out.cors = cors(body);
     } else {
-      context.notes.beyond(one["type"], type + "; the requests answer 500");
+      context.notes.beyond(one, type + "; the requests answer 500");
       out.whole = false;
     }
   }

@@ -69,8 +69,10 @@ void allowed_routes(const Field& field, Listener& out) {
     selector.refuse("is required by from: Selector");
   for (const Field& kind : field["kinds"].list()) {
     kind.only({"group", "kind"});
+    const std::string group = kind["group"].string("gateway.networking.k8s.io");
     out.route_kinds.push_back(kind["kind"].string());
     if (out.route_kinds.back().empty()) kind["kind"].refuse("is required");
+    if (group != "gateway.networking.k8s.io") out.route_kinds.back().append(".").append(group);
   }
 }
 
@@ -143,6 +145,7 @@ Parsed<model::Decoded<model::Gateway>> decode_gateway(const source::Object& obje
     field.only({"type", "value"});
     out.addresses.push_back(field["value"].string());
   }
+  notes.beyond(spec["addresses"], "the gateway has the addresses that its Service is given");
   spec["infrastructure"].only({"labels", "annotations", "parametersRef"});
   for (const char* name : {"labels", "annotations", "parametersRef"})
     notes.beyond(spec["infrastructure"][name], "shaping what is made for a gateway");

@@ -33,6 +33,9 @@ std::vector<RouteTable> parents(const Field& spec, const source::Object& object,
     if (kind == "Service" && (group.empty() || group == "core")) {
       table.service = read::service_named(name, ns, context.domain);
       if (ns != object.ns) table.client_namespaces = {object.ns};
+      context.notes.beyond(ref["sectionName"], "a Service is meant as a whole");
+      context.notes.warn(spec["hostnames"],
+                         "a Service's requests are taken whatever host they name");
     } else if (kind == "Gateway" && group == kGroup) {
       table.gateway = ns + "/" + name;
       table.section = ref["sectionName"].string();

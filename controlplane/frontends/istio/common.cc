@@ -37,14 +37,16 @@ std::vector<model::TargetRef> targets(const Field& spec,
   for (const Field& field : fields) {
     field.only({"group", "kind", "name", "namespace", "sectionName"});
     if (field["namespace"].present())
-      field["namespace"].refuse("a target must be in the policy's own namespace");
+      field["namespace"].refuse("is not supported: a target must be in the policy's own namespace");
     model::TargetRef target{field["group"].string(), field["kind"].string(),
                             field["name"].string()};
     if (target.group == "core") target.group.clear();
     if (target.kind.empty()) field["kind"].refuse("is required");
     if (target.name.empty()) field["name"].refuse("is required");
-    if (std::find(supported.begin(), supported.end(), target.kind) == supported.end())
-      notes.beyond(field["kind"], "a target of kind " + target.kind + "; nothing is done for it");
+    const bool known =
+        std::find(supported.begin(), supported.end(), target.kind) != supported.end() &&
+        target.group == (target.kind == "Service" ? "" : "gateway.networking.k8s.io");
+    if (!known) notes.beyond(field, "a target of kind " + target.kind + "; nothing is done for it");
     notes.beyond(field["sectionName"], "the whole target is meant");
     out.push_back(std::move(target));
   }

@@ -41,6 +41,8 @@ Parsed<model::Decoded<model::Destination>> decode_destination_rule(const source:
     out.subsets.push_back(std::move(subset));
   }
   out.export_to = export_to(spec["exportTo"]);
+  const bool everywhere = out.export_to.empty() || out.export_to == std::vector<std::string>{"*"};
+  if (!everywhere) notes.beyond(spec["exportTo"], "a shared proxy applies the rule to all clients");
   notes.beyond(spec["workloadSelector"],
                "a shared proxy applies the rule to the requests of every client");
   if (reader.problem()) return std::unexpected(*reader.problem());

@@ -122,7 +122,8 @@ std::vector<model::ConnectionRule> connection_rules(const Field& field, bool tls
       match.only({"sniHosts", "destinationSubnets", "port", "sourceLabels", "sourceNamespace",
                   "gateways"});
     } else {
-      match.only({"destinationSubnets", "port", "sourceLabels", "sourceNamespace", "gateways"});
+      match.only({"destinationSubnets", "port", "sourceLabels", "sourceNamespace", "sourceSubnet",
+                  "gateways"});
     }
     model::ConnectionRule rule{.backends = backends};
     if (tls && match["sniHosts"].list().empty()) match["sniHosts"].refuse("is required");
@@ -146,7 +147,13 @@ std::vector<model::ConnectionRule> connection_rules(const Field& field, bool tls
       rule.source_namespace = match["sourceNamespace"].string();
     for (const Field& gateway : match["gateways"].list())
       rule.gateways.push_back(gateway_name(gateway, context.ns));
-    out.push_back(std::move(rule));
+    bool whole = true;
+    for (const char* name :
+         {"destinationSubnets", "sourceLabels", "sourceNamespace", "sourceSubnet"}) {
+      context.notes.beyond(match[name], "the match is left out");
+      whole = whole && !match[name].present();
+    }
+    if (whole) out.push_back(std::move(rule));
   }
   return out;
 }

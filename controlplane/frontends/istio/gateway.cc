@@ -105,6 +105,7 @@ std::optional<Listener> server(const Field& field, read::Notes& notes) {
   if (out.protocol != "HTTP" && field["tls"]["httpsRedirect"].boolean())
     field["tls"]["httpsRedirect"].refuse("is only for HTTP");
   hosts(field["hosts"], out);
+  notes.beyond(port["targetPort"], "the pod listens on the port itself");
   const bool whole = !field["tls"].present() || tls(field["tls"], notes, out);
   notes.beyond(field["bind"], "the server listens on every address");
   notes.beyond(field["defaultEndpoint"], "the server forwards what routes say");

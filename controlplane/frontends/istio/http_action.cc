@@ -14,7 +14,7 @@ using source::Field;
 
 constexpr std::string_view kPrefixVariable = "%PREFIX()%";
 
-model::Redirect redirect(const Field& field) {
+model::Redirect redirect(const Field& field, RouteContext& context) {
   field.only({"uri", "authority", "port", "derivePort", "scheme", "redirectCode"});
   model::Redirect out;
   const auto code = field["redirectCode"].integer(300, 399, 301);
@@ -31,6 +31,8 @@ model::Redirect redirect(const Field& field) {
     if (field["port"].present()) field["derivePort"].refuse("cannot be set together with port");
     if (how == "FROM_PROTOCOL_DEFAULT") {
       out.port_from_scheme = true;
+      context.notes.warn(field["derivePort"],
+                         "a port of the request that is not its scheme's stays");
     } else if (how != "FROM_REQUEST_PORT") {
       field["derivePort"].refuse("must be FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT");
     }
@@ -305,7 +307,7 @@ model::HttpRule http_rule(const Field& field, RouteContext& context) {
   if (field["rewrite"].present() && !route.present() && !delegate.present())
     field["rewrite"].refuse("needs route");
   if (route.present() && route.list().empty()) route.refuse("must have a destination");
-  if (to.present()) out.redirect = redirect(to);
+  if (to.present()) out.redirect = redirect(to, context);
   if (direct.present()) out.direct = direct_response(direct);
   if (field["rewrite"].present()) out.rewrite = rewrite(field["rewrite"], out.matches);
   out.backends = destinations(route, context, true);

@@ -63,6 +63,7 @@ model::JwtRule rule(const Field& field, read::Notes& notes) {
   out.forward_original = field["forwardOriginalToken"].boolean();
   if (const auto timeout = read::duration(field["timeout"], model::Milliseconds(1)))
     out.timeout_ms = static_cast<std::uint32_t>(timeout->count());
+  notes.beyond(field["timeout"], "keys are fetched within 5s");
   notes.beyond(field["spaceDelimitedClaims"], "only scope and permission are split");
   return out;
 }

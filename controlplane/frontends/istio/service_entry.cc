@@ -63,6 +63,8 @@ model::ExternalEndpoint endpoint(const Field& field, const ExternalService& serv
                                    [&](const auto& one) { return one.name == name; });
     if (!known) field["ports"][name].refuse("is no port of spec.ports");
   }
+  for (const char* name : {"network", "locality", "serviceAccount"})
+    notes.beyond(field[name], "the endpoint is reached by its address alone");
   if (field["weight"].present())
     out.weight = static_cast<std::uint32_t>(field["weight"].integer(0, INT32_MAX));
   return out;
@@ -136,6 +138,12 @@ Parsed<model::Decoded<ExternalService>> decode_service_entry(const source::Objec
   out.selector = spec["workloadSelector"]["labels"].string_map();
   out.export_to = export_to(spec["exportTo"]);
   out.subject_alt_names = spec["subjectAltNames"].strings();
+  notes.beyond(spec["addresses"], "only routes to its hosts use the entry, not its addresses");
+  notes.beyond(spec["workloadSelector"], "pods are no endpoints of it");
+  notes.beyond(spec["subjectAltNames"], "the tls of a DestinationRule says whom to believe");
+  if (out.in_mesh) notes.beyond(spec["location"], "its endpoints are reached as those outside");
+  const bool everywhere = out.export_to.empty() || out.export_to == std::vector<std::string>{"*"};
+  if (!everywhere) notes.beyond(spec["exportTo"], "every namespace's routes may use it");
   check(spec, out);
   if (reader.problem()) return std::unexpected(*reader.problem());
   return read::decoded(std::vector{std::move(out)}, std::move(notes));

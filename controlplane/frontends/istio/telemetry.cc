@@ -18,6 +18,7 @@ Parsed<model::Decoded<model::Telemetry>> decode_telemetry(const source::Object& 
   out.targets = targets(spec, {}, notes);
   if (!out.targets.empty() && !out.selector.empty())
     spec["selector"].refuse("cannot be set together with targetRefs");
+  notes.beyond(spec["selector"], "tracing is decided by namespace; the object is not applied");
   for (const Field& one : spec["tracing"].list()) {
     one.only({"match", "providers", "randomSamplingPercentage", "disableSpanReporting",
               "customTags", "useRequestIdForTraceSampling", "enableIstioTags"});
@@ -31,8 +32,8 @@ Parsed<model::Decoded<model::Telemetry>> decode_telemetry(const source::Object& 
   for (const Field& one : spec["accessLogging"].list()) {
     one.only({"match", "providers", "disabled", "filter"});
     out.access_log = !one["disabled"].boolean();
-    for (const char* name : {"match", "providers", "filter"})
-      notes.beyond(one[name], "every request is logged, or none");
+    for (const char* name : {"match", "providers", "disabled", "filter"})
+      notes.beyond(one[name], "every request is logged");
   }
   notes.beyond(spec["metrics"], "changing metrics");
   if (reader.problem()) return std::unexpected(*reader.problem());

@@ -187,6 +187,11 @@ model::ClientTls client_tls(const Field& field, read::Notes& notes) {
   out.skip_verify = field["insecureSkipVerify"].boolean();
   if (out.mode == Mode::kMutual && out.credential_name.empty())
     field["credentialName"].refuse("is required for MUTUAL");
+  if (out.mode == Mode::kMutual) {
+    notes.beyond(field["mode"], "a certificate of our own; its connections fail");
+  } else {
+    notes.beyond(field["credentialName"], "the system's roots are trusted");
+  }
   return out;
 }
 

@@ -77,6 +77,17 @@ std::vector<model::ConnectionRule> rules_for(const std::vector<model::Connection
   return out;
 }
 
+// Names of TLS choose routes at gateways alone.
+void note_mesh_tls(const Field& tls, read::Notes& notes) {
+  for (const Field& rule : tls.list()) {
+    for (const Field& match : rule["match"].list()) {
+      const std::vector<std::string> named = match["gateways"].strings();
+      if (concerns(named, "mesh"))
+        notes.beyond(match["sniHosts"], "TLS by its name in the mesh; there the match is left out");
+    }
+  }
+}
+
 // Both protocols of one parent.
 void add_tables(const RouteTable& base, const Spec& spec, const std::string& parent,
                 std::vector<RouteTable>& out) {
@@ -106,13 +117,14 @@ Parsed<model::Decoded<RouteTable>> decode_virtual_service(const source::Object& 
   rules.gateways = gateways(spec["gateways"], object.ns);
   rules.hosts = hosts(spec["hosts"], concerns(rules.gateways, "mesh"));
   for (const Field& one : spec["http"].list()) rules.http.push_back(http_rule(one, context));
+  if (concerns(rules.gateways, "mesh")) note_mesh_tls(spec["tls"], notes);
   for (const bool tls : {true, false}) {
     for (const Field& one : spec[tls ? "tls" : "tcp"].list()) {
       for (auto& rule : connection_rules(one, tls, rules.hosts, context))
         rules.connections.push_back(std::move(rule));
     }
   }
-  if (rules.http.empty() && rules.connections.empty())
+  if (rules.http.empty() && spec["tls"].list().empty() && spec["tcp"].list().empty())
     spec.refuse("must have http, tls or tcp rules");
   if (rules.hosts.empty())
     notes.unsupported.push_back(

@@ -119,7 +119,7 @@ ParentStatus service_parent(const StatusInputs& in, const Known<model::RouteTabl
       .kind = "Service", .ns = table.service.ns, .name = host.substr(0, host.find('.'))};
   if (table.service.port != 0) out.port = table.service.port;
   Condition accepted{"Accepted", true, "Accepted", "routes the requests of this service"};
-  std::vector<std::string> unresolved, partial = known.decoded.unsupported;
+  std::vector<std::string> unresolved;
   const auto record = in.planner.records().find(host);
   const source::Service* service = in.facts.service(host);
   if (service == nullptr || record == in.planner.records().end()) {
@@ -148,8 +148,6 @@ ParentStatus service_parent(const StatusInputs& in, const Known<model::RouteTabl
     if (one.type == "Accepted" && !one.status && accepted.status) accepted = one;
   }
   out.conditions = {accepted, refs_condition(unresolved)};
-  if (!partial.empty() && accepted.status)
-    out.conditions.push_back({"PartiallyInvalid", true, "UnsupportedValue", join(partial)});
   if (accepted.status) {
     if (auto condition = enforced_condition(in, {host})) out.conditions.push_back(*condition);
   }
@@ -263,6 +261,27 @@ ObjectStatus authn_status(const StatusInputs& in, const Known<model::RequestAuth
   return out;
 }
 
+// What the front end could not do is a condition of whoever has conditions, not a message alone.
+void name_unsupported(const std::vector<std::string>& unsupported, ObjectStatus& out) {
+  if (unsupported.empty()) return;
+  const Condition partial{"PartiallyInvalid", true, "UnsupportedValue",
+                          "not supported yet: " + join(unsupported)};
+  auto add = [&](std::vector<Condition>& conditions) {
+    const bool named = std::any_of(conditions.begin(), conditions.end(), [&](const Condition& one) {
+      return one.message.find(join(unsupported)) != std::string::npos;
+    });
+    if (!conditions.empty() && !named) conditions.push_back(partial);
+  };
+  add(out.conditions);
+  for (ParentStatus& parent : out.parents) add(parent.conditions);
+}
+
+template <class X>
+ObjectStatus named(const Known<X>& known, ObjectStatus out) {
+  name_unsupported(known.decoded.unsupported, out);
+  return out;
+}
+
 }  // namespace
 
 std::optional<Enforcement> enforcement_of(const StatusInputs& in, const std::string& host) {
@@ -298,10 +317,11 @@ std::optional<Enforcement> enforcement_of(const StatusInputs& in, const std::str
 std::optional<ObjectStatus> status_of(const StatusInputs& in, const source::ObjectKey& key,
                                       const std::set<std::string>& hosts) {
   if (const auto* known = known_as(in.objects.routes(), key)) {
-    if (key.kind.ends_with("gateway.networking.k8s.io")) return route_status(in, *known);
+    if (key.kind.ends_with("gateway.networking.k8s.io"))
+      return named(*known, route_status(in, *known));
     ObjectStatus out = istio_status(in, *known, hosts);
     add_gateway_messages(in, *known, out);
-    return out;
+    return named(*known, std::move(out));
   }
   if (const auto* known = known_as(in.objects.destinations(), key))
     return istio_status(in, *known, hosts);
@@ -311,13 +331,13 @@ std::optional<ObjectStatus> status_of(const StatusInputs& in, const source::Obje
     if (known->decoded.values.empty()) return plain_status(*known);
     const model::Gateway& gateway = known->decoded.values.front();
     if (gateway.kind == model::Gateway::Kind::kWaypoint)
-      return waypoint_status(in, *known, gateway);
-    return ingress_status(in, *known, gateway, start(*known));
+      return named(*known, waypoint_status(in, *known, gateway));
+    return named(*known, ingress_status(in, *known, gateway, start(*known)));
   }
   if (const auto* known = known_as(in.objects.classes(), key)) {
     if (known->decoded.values.empty() || !is_ours(known->decoded.values.front()))
       return std::nullopt;
-    return class_status(*known);
+    return named(*known, class_status(*known));
   }
   if (const auto* known = known_as(in.objects.grants(), key)) return plain_status(*known);
   if (const auto* known = known_as(in.objects.externals(), key)) return plain_status(*known);

@@ -315,7 +315,7 @@ std::vector<Row> rows() {
        policy("{action: DENY, rules: [{}]}")},
       {policy("{targetRefs: [{kind: ServiceEntry, group: networking.istio.io, name: e}]}"),
        "Warning [WFT0001] (AuthorizationPolicy.security.istio.io default/x f.yaml:4) not supported "
-       "yet: spec.targetRefs[0].kind: a target of kind ServiceEntry; nothing is done for it",
+       "yet: spec.targetRefs[0]: a target of kind ServiceEntry; nothing is done for it",
        policy("{targetRefs: [{kind: Service, group: '', name: reviews}]}")},
       {marked("annotations: {config.linkerd.io/trace-collector: 'oc:55678'}"),
        "Warning [WFT0001] (Pod default/x f.yaml:6) "
@@ -323,6 +323,10 @@ std::vector<Row> rows() {
        "config.linkerd.io/trace-collector is not supported yet: it has no effect (a Telemetry says "
        "what is traced)",
        marked("annotations: {linkerd.io/inject: enabled}")},
+      {marked("labels: {weft.dev/mesh: 'yes'}"),
+       "Warning [WFT0001] (Pod default/x f.yaml:6) metadata.labels[\"weft.dev/mesh\"]: "
+       "weft.dev/mesh: \"yes\" has no effect (there are: enabled disabled)",
+       marked("labels: {weft.dev/mesh: disabled}")},
       {policy("{action: DENY}"),
        "Info [WFT0002] (AuthorizationPolicy.security.istio.io default/x f.yaml:4) spec.action: "
        "there are no rules, so the policy decides nothing",

@@ -17,6 +17,7 @@
 #include "controlplane/frontends/istio/service_entry.h"
 #include "controlplane/frontends/istio/telemetry.h"
 #include "controlplane/frontends/istio/virtual_service.h"
+#include "controlplane/frontends/shapes.h"
 #include "source/fields.h"
 #include "source/kinds.h"
 
@@ -72,7 +73,7 @@ std::optional<Problem> admit_mesh(const source::Object& object) {
   const std::string kind = object.key().kind;
   const auto* const judge = std::find_if(std::begin(kJudges), std::end(kJudges),
                                          [&](const auto& one) { return one.first == kind; });
-  if (judge == std::end(kJudges)) return std::nullopt;
+  if (judge == std::end(kJudges)) return misshapen(object);
   root.only({"apiVersion", "kind", "metadata", "spec", "status"});
   return reader.problem() ? reader.problem() : judge->second(object);
 }

@@ -5,6 +5,7 @@
 #include "controlplane/frontends/admit.h"
 #include "controlplane/frontends/analyze/mend.h"
 #include "controlplane/frontends/istio/route_parts.h"
+#include "controlplane/frontends/shapes.h"
 #include "controlplane/frontends/unsupported.h"
 
 namespace weft::controlplane::analyze {
@@ -122,6 +123,8 @@ void gather(Facts& facts) {
     if (!object || decode_mesh(facts, object)) continue;
     if (const std::string text = unsupported_kind(*object); !text.empty())
       facts.say(Level::kWarning, "WFT0001", *object, "kind", text);
+    for (const auto& [path, text] : doubtful(*object))
+      facts.say(Level::kInfo, "WFT0002", *object, path, path + ": " + text);
     gather_core(facts, *object);
   }
 }

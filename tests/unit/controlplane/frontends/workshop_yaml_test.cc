@@ -74,7 +74,7 @@ std::vector<Row> rows() {
        service("  - match:\n    - headers:\n      end-user:\n        exact: jason\n    route:\n    "
                "- destination:\n        host: ratings\n"),
        false,
-       "Error [IST0108] slide.yaml:11 spec.http[0].match[0].end-user: unknown field: did you mean "
+       "Error [IST0108] slide.yaml:12 spec.http[0].match[0].end-user: unknown field: did you mean "
        "spec.http[0].match[0].headers.end-user?"},
       {"ServiceProfile slide: name and the rest within condition",
        "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata:\n  name: "

@@ -43,6 +43,11 @@ def test_a_half_close_leaves_the_other_half_open(world, ip):
     assert act(world, "half", ip, 7001)["ok"]
 
 
+def test_a_server_that_ends_first_still_gets_what_the_client_sends(world, ip):
+    out = act(world, "first", ip, 7005, 20000000, 20000000)
+    assert out["down"] and out["up"], out
+
+
 def test_a_reset_by_the_server_is_a_reset_at_the_client(world, ip):
     assert act(world, "rst", ip, 7003)["outcome"] == "reset"
 

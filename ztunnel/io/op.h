@@ -1,11 +1,13 @@
-// Op: one pending operation. It is the awaiter, and lives in the coroutine's frame: no allocation per operation.
+// Op: one pending operation. It is the awaiter, and lives in the coroutine's frame: no allocation
+// per operation.
 //
 //   kNew ─start→ kQueued ─submit→ kFlying ─complete→ kReady ─resume→ kDone
 //                   └───────── cancelled ─────────────↑
 //
-// start() only queues; the turn submits; a coroutine is resumed from the turn, never from start(). An Op may not die between
-// kQueued and kReady (~Op asserts). Owner: the frame. Thread: the loop's. Coroutines see the derived operations of ops.h and
-// event.h; the fields here are for them and for the loops.
+// start() only queues; the turn submits; a coroutine is resumed from the turn, never from start().
+// An Op may not die between kQueued and kReady (~Op asserts). Owner: the frame. Thread: the loop's.
+// Coroutines see the derived operations of ops.h and event.h; the fields here are for them and for
+// the loops.
 #pragma once
 
 #include <sys/socket.h>
@@ -24,7 +26,17 @@ namespace weft::io {
 
 class Op {
  public:
-  enum class Kind : std::uint8_t { kSleep, kEvent, kAccept, kConnect, kReceive, kReceiveBuffer, kSend, kGather, kReadable };
+  enum class Kind : std::uint8_t {
+    kSleep,
+    kEvent,
+    kAccept,
+    kConnect,
+    kReceive,
+    kReceiveBuffer,
+    kSend,
+    kGather,
+    kReadable
+  };
   enum class State : std::uint8_t { kNew, kQueued, kFlying, kReady, kDone };
 
   Op(const Op&) = delete;
@@ -36,7 +48,9 @@ class Op {
     loop_.start(*this);
   }
 
-  bool is_send() const { return kind_ == Kind::kSend || kind_ == Kind::kGather || kind_ == Kind::kConnect; }
+  bool is_send() const {
+    return kind_ == Kind::kSend || kind_ == Kind::kGather || kind_ == Kind::kConnect;
+  }
   // `count` more bytes went out. True when that was all. REQUIRES: kSend or kGather.
   bool advance(std::size_t count);
   // The failure of a finished operation; `where` names it. REQUIRES: result_ < 0 or timed_out_.
@@ -45,7 +59,8 @@ class Op {
   Loop& loop_;
 
   // Set by the derived operation, advanced by the loops.
-  std::byte* data_ = nullptr;  // kReceive, kSend: bytes; kReceiveBuffer: the buffer; kGather: iovec*; kConnect: sockaddr*
+  std::byte* data_ = nullptr;  // kReceive, kSend: bytes; kReceiveBuffer: the buffer; kGather:
+                               // iovec*; kConnect: sockaddr*
   std::size_t size_ = 0;       // bytes, number of iovecs, length of the sockaddr
   union {
     msghdr* message_ = nullptr;  // kGather
@@ -68,17 +83,18 @@ class Op {
   State state_ = State::kNew;
   bool timed_out_ = false;  // the deadline passed while it was pending
   bool cancelled_ = false;
-  bool held_ = false;    // kReceiveBuffer: Claim::kHeld
-  bool parked_ = false;  // kReceiveBuffer: waits for a buffer
+  bool held_ = false;        // kReceiveBuffer: Claim::kHeld
+  bool parked_ = false;      // kReceiveBuffer: waits for a buffer
   bool poll_first_ = false;  // the kernel was told to wait for bytes before it takes a buffer
+  bool waits_for_room_ =
+      false;  // UringLoop: a poll of its descriptor is in flight in place of the send
 
   static constexpr std::uint32_t kNoTimer = UINT32_MAX;
 
  protected:
-  Op(Loop& loop, Kind kind, int fd, Deadline deadline) : loop_(loop), deadline_(deadline), fd_(fd), kind_(kind) {}
-  ~Op() {
-    WEFT_ASSERT(state_ == State::kNew || state_ == State::kDone);
-  }
+  Op(Loop& loop, Kind kind, int fd, Deadline deadline)
+      : loop_(loop), deadline_(deadline), fd_(fd), kind_(kind) {}
+  ~Op() { WEFT_ASSERT(state_ == State::kNew || state_ == State::kDone); }
 };
 
 inline void OpList::push_back(Op& op) {

@@ -35,18 +35,21 @@ Result<std::unique_ptr<UringLoop>> UringLoop::make(const LoopOptions& options) {
 }
 
 UringLoop::UringLoop(Fd wake_fd, const LoopOptions& options)
-    : Loop(1), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max),
+    : Loop(1),
+      wake_(std::move(wake_fd)),
+      pool_(options.buffers, options.buffer_size, options.spill_max),
       depth_(std::min(kFirstDepth, options.buffers)) {}
 
 Result<void> UringLoop::set_up() {
   io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CLAMP |
-                 IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED;
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL |
+                 IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED;
   params.cq_entries = kCompletions;
   const int made = ::io_uring_queue_init_params(kSubmissions, &ring_, &params);
   if (made < 0) return fail(Code::kUnsupported, "io_uring_setup", -made);
   ring_made_ = true;
-  if ((params.features & IORING_FEAT_EXT_ARG) == 0) return fail(Code::kUnsupported, "io_uring timeouts");
+  if ((params.features & IORING_FEAT_EXT_ARG) == 0)
+    return fail(Code::kUnsupported, "io_uring timeouts");
 
   const std::size_t bytes = pool_.count() * sizeof(io_uring_buf);
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -67,12 +70,15 @@ UringLoop::~UringLoop() {
   if (buffer_ring_ != nullptr) ::munmap(buffer_ring_, pool_.count() * sizeof(io_uring_buf));
 }
 
-// The ring belongs to the thread that enables it. (liburing 2.3 declares io_uring_enable_rings and does not export it.)
+// The ring belongs to the thread that enables it. (liburing 2.3 declares io_uring_enable_rings and
+// does not export it.)
 void UringLoop::prepare() {
   if (enabled_) return;
   enabled_ = true;
-  WEFT_ASSERT(::io_uring_register(static_cast<unsigned>(ring_.ring_fd), IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
-  ::io_uring_register_ring_fd(&ring_);  // saves a lookup per enter; older kernels refuse, which is fine
+  WEFT_ASSERT(::io_uring_register(static_cast<unsigned>(ring_.ring_fd),
+                                  IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
+  ::io_uring_register_ring_fd(
+      &ring_);  // saves a lookup per enter; older kernels refuse, which is fine
   arm_wake();
 }
 
@@ -102,7 +108,8 @@ void UringLoop::submit(Op& op) {
     case Op::Kind::kConnect: {
       auto& connect = static_cast<ConnectOp&>(op);
       connect.fill_address(socket_family(op.fd_));
-      ::io_uring_prep_connect(sqe, op.fd_, reinterpret_cast<const sockaddr*>(op.data_), static_cast<socklen_t>(op.size_));
+      ::io_uring_prep_connect(sqe, op.fd_, reinterpret_cast<const sockaddr*>(op.data_),
+                              static_cast<socklen_t>(op.size_));
       break;
     }
     case Op::Kind::kReceive:
@@ -125,7 +132,8 @@ void UringLoop::submit(Op& op) {
 
 void UringLoop::prepare_receive(io_uring_sqe* sqe, Op& op) {
   ::io_uring_prep_recv(sqe, op.fd_, op.data_, op.size_, 0);
-  if (op.kind_ == Op::Kind::kReceiveBuffer && op.data_ == nullptr) {  // data_ is set: a heap buffer stands in
+  if (op.kind_ == Op::Kind::kReceiveBuffer &&
+      op.data_ == nullptr) {  // data_ is set: a heap buffer stands in
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = kBufferGroup;
   }
@@ -133,17 +141,39 @@ void UringLoop::prepare_receive(io_uring_sqe* sqe, Op& op) {
   if (op.poll_first_) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
-// MSG_WAITALL: the kernel goes on after a short write by itself.
+// MSG_WAITALL: the kernel goes on after a short write by itself. Once the peer's FIN came it may
+// not wait by itself (await_room).
 void UringLoop::prepare_send(io_uring_sqe* sqe, Op& op) {
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  const int flags = MSG_NOSIGNAL | MSG_WAITALL | (entries_[op.fd_].ended ? MSG_DONTWAIT : 0);
   if (op.kind_ == Op::Kind::kSend) {
-    ::io_uring_prep_send(sqe, op.fd_, op.data_, std::min<std::size_t>(op.size_, INT_MAX), kFlags);
+    ::io_uring_prep_send(sqe, op.fd_, op.data_, std::min<std::size_t>(op.size_, INT_MAX), flags);
     return;
   }
   *op.message_ = {};
   op.message_->msg_iov = reinterpret_cast<iovec*>(op.data_);
   op.message_->msg_iovlen = std::min<std::size_t>(op.size_, IOV_MAX);
-  ::io_uring_prep_sendmsg(sqe, op.fd_, op.message_, kFlags);
+  ::io_uring_prep_sendmsg(sqe, op.fd_, op.message_, flags);
+}
+
+// The kernel's own wait of a send also ends for POLLRDHUP. After the peer's FIN that holds for
+// ever: it tries 128 times in a row and gives EAGAIN. A multishot poll tells of edges, and
+// on_room() looks for the one that is wanted.
+void UringLoop::await_room(Op& op) {
+  op.waits_for_room_ = true;
+  io_uring_sqe* sqe = next_sqe();
+  ::io_uring_prep_poll_multishot(sqe, op.fd_, POLLOUT);
+  ::io_uring_sqe_set_data64(sqe, tag(op));
+}
+
+void UringLoop::on_room(Op& op, const io_uring_cqe& cqe) {
+  if ((cqe.flags & IORING_CQE_F_MORE) == 0) {  // the poll is over, by us or by the kernel
+    op.waits_for_room_ = false;
+    if (op.cancelled_) return complete(op, -ECANCELED);
+    if (cqe.res < 0 && cqe.res != -ECANCELED) return complete(op, cqe.res);
+    return requeue(op);
+  }
+  if ((cqe.res & (POLLOUT | POLLERR | POLLHUP)) != 0)
+    abort(op);  // ends the poll; then the send is tried again
 }
 
 // The cancellation itself says nothing; the operation's own completion does.
@@ -191,6 +221,7 @@ void UringLoop::on_completion(const io_uring_cqe& cqe) {
     return;
   }
   Op& op = *reinterpret_cast<Op*>(cqe.user_data);
+  if (op.waits_for_room_) return on_room(op, cqe);
   switch (op.kind_) {
     case Op::Kind::kReceive:
       return on_received(op, cqe);
@@ -201,7 +232,7 @@ void UringLoop::on_completion(const io_uring_cqe& cqe) {
       return on_sent(op, cqe.res);
     case Op::Kind::kAccept:
       if (cqe.res == -ECONNABORTED && !op.cancelled_) return requeue(op);
-      if (cqe.res >= 0) entries_[cqe.res].drained = false;
+      if (cqe.res >= 0) entries_[cqe.res].drained = entries_[cqe.res].ended = false;
       return complete(op, cqe.res);
     case Op::Kind::kReadable:
       return complete(op, std::min(cqe.res, 0));
@@ -211,6 +242,10 @@ void UringLoop::on_completion(const io_uring_cqe& cqe) {
 }
 
 void UringLoop::on_sent(Op& op, int result) {
+  if (result == -EAGAIN && !op.cancelled_) {
+    entries_[op.fd_].ended = true;
+    return await_room(op);
+  }
   if (result < 0) return complete(op, result);
   if (op.advance(static_cast<std::size_t>(result))) return complete(op, 0);
   if (op.cancelled_) return complete(op, -ECANCELED);
@@ -218,12 +253,14 @@ void UringLoop::on_sent(Op& op, int result) {
 }
 
 void UringLoop::on_received(Op& op, const io_uring_cqe& cqe) {
+  if (cqe.res == 0) entries_[op.fd_].ended = true;
   entries_[op.fd_].drained = (cqe.flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
   complete(op, cqe.res);
 }
 
 void UringLoop::on_received_buffer(Op& op, const io_uring_cqe& cqe) {
   if (cqe.res == -ENOBUFS && op.data_ == nullptr) return on_no_buffer(op);
+  if (cqe.res == 0) entries_[op.fd_].ended = true;
   entries_[op.fd_].drained = (cqe.flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
   if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
     --in_ring_;
@@ -237,8 +274,8 @@ void UringLoop::on_received_buffer(Op& op, const io_uring_cqe& cqe) {
   complete(op, cqe.res);
 }
 
-// No buffer in the ring. The kernel asks for one before it looks for bytes, so first see that there are any; then read into the
-// heap, or wait until somebody gives a buffer back.
+// No buffer in the ring. The kernel asks for one before it looks for bytes, so first see that there
+// are any; then read into the heap, or wait until somebody gives a buffer back.
 void UringLoop::on_no_buffer(Op& op) {
   if (op.cancelled_) return complete(op, -ECANCELED);
   if (!op.poll_first_) {
@@ -264,7 +301,8 @@ void UringLoop::fill_ring() {
   int added = 0;
   for (; in_ring_ < depth_ && pool_.has_mapped(); ++in_ring_) {
     const BufferPool::Piece piece = pool_.take(false);
-    ::io_uring_buf_ring_add(buffer_ring_, piece.base, piece.size, static_cast<unsigned short>(piece.id),
+    ::io_uring_buf_ring_add(buffer_ring_, piece.base, piece.size,
+                            static_cast<unsigned short>(piece.id),
                             ::io_uring_buf_ring_mask(pool_.count()), added++);
   }
   if (added > 0) ::io_uring_buf_ring_advance(buffer_ring_, added);
@@ -275,7 +313,8 @@ void UringLoop::give_back(std::byte* base, std::uint32_t id) { pool_.put(base, i
 bool UringLoop::wake_parked() {
   const bool brief = requeue_parked(false, in_ring_ + pool_.available(false));
   const bool held = requeue_parked(true, in_ring_ + pool_.available(true));
-  const bool shared = requeue_shares(pool_, in_ring_ + pool_.available(true) - pool_.spill_room(true));
+  const bool shared =
+      requeue_shares(pool_, in_ring_ + pool_.available(true) - pool_.spill_room(true));
   return brief || held || shared;
 }
 
@@ -283,10 +322,11 @@ void UringLoop::wake() { signal_eventfd(wake_.get()); }
 
 void UringLoop::shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
 
-// The kernel's operations hold the socket until their cancellation, at the end of this turn; then FIN or RST goes out.
+// The kernel's operations hold the socket until their cancellation, at the end of this turn; then
+// FIN or RST goes out.
 void UringLoop::close(Fd fd) {
   cancel(fd.get());
-  entries_[fd.get()].drained = false;
+  entries_[fd.get()].drained = entries_[fd.get()].ended = false;
 }
 
 void UringLoop::reset(Fd fd) {

@@ -1,7 +1,8 @@
-// UringLoop: one io_uring, set up for a single thread (SINGLE_ISSUER, DEFER_TASKRUN). A turn's operations go to the kernel in one
-// io_uring_enter, which also waits. recv_buffer uses a provided-buffer ring: the kernel picks a buffer when bytes are there; the ring
-// is filled from the pool before each enter.
-// Deadlines are the loop's; an operation that outlives its own is cancelled in the kernel and ends when the kernel says so.
+// UringLoop: one io_uring, set up for a single thread (SINGLE_ISSUER, DEFER_TASKRUN). A turn's
+// operations go to the kernel in one io_uring_enter, which also waits. recv_buffer uses a
+// provided-buffer ring: the kernel picks a buffer when bytes are there; the ring is filled from the
+// pool before each enter. Deadlines are the loop's; an operation that outlives its own is cancelled
+// in the kernel and ends when the kernel says so.
 #pragma once
 
 #include <liburing.h>
@@ -32,7 +33,10 @@ class UringLoop final : public Loop, public BufferOwner {
  private:
   struct Entry {
     OpChain pending;
-    bool drained = false;  // the last receive emptied the socket: the next one polls before it tries
+    bool drained =
+        false;  // the last receive emptied the socket: the next one polls before it tries
+    bool ended =
+        false;  // the peer's FIN came: sends wait for room with a poll of ours (await_room)
   };
 
   UringLoop(Fd wake_fd, const LoopOptions& options);
@@ -50,6 +54,8 @@ class UringLoop final : public Loop, public BufferOwner {
   void prepare_send(io_uring_sqe* sqe, Op& op);
   void arm_wake();
   void on_completion(const io_uring_cqe& cqe);
+  void await_room(Op& op);
+  void on_room(Op& op, const io_uring_cqe& cqe);
   void on_sent(Op& op, int result);
   void on_received(Op& op, const io_uring_cqe& cqe);
   void on_received_buffer(Op& op, const io_uring_cqe& cqe);
@@ -64,7 +70,8 @@ class UringLoop final : public Loop, public BufferOwner {
   Fd wake_;
   FdTable<Entry> entries_;
   BufferPool pool_;
-  // The kernel takes buffers in turn; giving it few, and those used last, keeps them in the cache. `depth_` doubles on demand.
+  // The kernel takes buffers in turn; giving it few, and those used last, keeps them in the cache.
+  // `depth_` doubles on demand.
   std::uint32_t in_ring_ = 0;
   std::uint32_t depth_;
 };

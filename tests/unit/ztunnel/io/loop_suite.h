@@ -1,10 +1,13 @@
 // The suite that every Loop passes. A Net gives a loop and sockets on it:
-//   struct Net { bool ready(); std::string why(); Loop& loop(); std::pair<Fd, Fd> pair(); Fd listen(SocketAddress&); Fd socket(); };
+//   struct Net { bool ready(); std::string why(); Loop& loop(); std::pair<Fd, Fd> pair(); Fd
+//   listen(SocketAddress&); Fd socket(); };
 #pragma once
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstddef>
+#include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,12 +22,16 @@ namespace weft::io {
 
 using namespace std::chrono_literals;
 
-inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
 inline std::string as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 // Byte `at` of a stream that repeats late and badly.
-inline std::byte pattern(std::size_t at) { return static_cast<std::byte>((at * 2654435761u) >> 13); }
+inline std::byte pattern(std::size_t at) {
+  return static_cast<std::byte>((at * 2654435761u) >> 13);
+}
 
 // Everything until the end of the stream.
 inline Task<Result<std::string>> read_all(Loop& loop, int fd) {
@@ -103,7 +110,8 @@ inline Task<void> big_transfer(Loop& loop, int a, int b, std::size_t total) {
 }
 TYPED_TEST_P(LoopSuite, ASendBeyondTheSocketBufferGoesOutWhole) {
   auto [a, b] = this->net_.pair();
-  run_until_done(this->net_.loop(), big_transfer(this->net_.loop(), a.get(), b.get(), TypeParam::kBig));
+  run_until_done(this->net_.loop(),
+                 big_transfer(this->net_.loop(), a.get(), b.get(), TypeParam::kBig));
   this->net_.loop().close(std::move(a));
   this->net_.loop().close(std::move(b));
 }
@@ -125,7 +133,8 @@ inline Task<void> gather_pieces(Loop& loop, int a, int b, std::size_t size) {
 }
 TYPED_TEST_P(LoopSuite, GatheredPiecesArriveInOrder) {
   auto [a, b] = this->net_.pair();
-  run_until_done(this->net_.loop(), gather_pieces(this->net_.loop(), a.get(), b.get(), TypeParam::kBig / 4));
+  run_until_done(this->net_.loop(),
+                 gather_pieces(this->net_.loop(), a.get(), b.get(), TypeParam::kBig / 4));
   this->net_.loop().close(std::move(a));
   this->net_.loop().close(std::move(b));
 }
@@ -155,6 +164,83 @@ inline Task<void> half_close(Loop& loop, int a, int b) {
 TYPED_TEST_P(LoopSuite, AHalfClosedConnectionStillCarriesTheOtherDirection) {
   auto [a, b] = this->net_.pair();
   run_until_done(this->net_.loop(), half_close(this->net_.loop(), a.get(), b.get()));
+  this->net_.loop().close(std::move(a));
+  this->net_.loop().close(std::move(b));
+}
+
+inline Spawned send_pieces(Scope&, Loop& loop, int fd, std::span<const std::byte> bytes,
+                           bool& sent) {
+  auto first = co_await send_all(loop, fd, bytes.first(bytes.size() / 2));
+  EXPECT_TRUE(first.has_value()) << (first ? "" : describe(first.error()));
+  std::array<iovec, 2> pieces;
+  const auto rest = bytes.subspan(bytes.size() / 2);
+  pieces[0] = {const_cast<std::byte*>(rest.data()), 1000};
+  pieces[1] = {const_cast<std::byte*>(rest.data()) + 1000, rest.size() - 1000};
+  auto second = co_await send_gather(loop, fd, pieces);
+  EXPECT_TRUE(second.has_value()) << (second ? "" : describe(second.error()));
+  sent = first.has_value() && second.has_value();
+}
+inline Task<void> send_to_one_that_ended(Loop& loop, int a, int b, bool end_is_read) {
+  loop.shutdown_write(b);
+  co_await sleep_for(loop, 5ms);
+  if (end_is_read) {
+    auto end = co_await recv_buffer(loop, a, loop.in(5s));
+    EXPECT_TRUE(end.has_value() && end->empty());
+  }
+  std::vector<std::byte> bytes(16 << 20);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 / 3);
+  Scope scope;
+  bool sent = false;
+  send_pieces(scope, loop, a, bytes, sent);
+  std::vector<std::byte> room(1 << 16);
+  std::size_t got = 0;
+  bool same = true;
+  co_await sleep_for(loop, 50ms);  // it has to wait
+  while (got < bytes.size()) {
+    auto more = co_await recv_some(loop, b, room, loop.in(5s));
+    EXPECT_TRUE(more.has_value() && *more > 0);
+    if (!more || *more == 0) break;
+    same = same && std::memcmp(room.data(), bytes.data() + got, *more) == 0;
+    got += *more;
+    if (got % 32 == 0) co_await sleep_for(loop, 1ms);
+  }
+  co_await scope.join();
+  EXPECT_TRUE(sent && same);
+}
+TYPED_TEST_P(LoopSuite, ASlowReaderThatHasEndedItsOwnDirectionGetsEverything) {
+  for (const bool end_is_read : {true, false}) {
+    auto [a, b] = this->net_.pair();
+    run_until_done(this->net_.loop(),
+                   send_to_one_that_ended(this->net_.loop(), a.get(), b.get(), end_is_read));
+    this->net_.loop().close(std::move(a));
+    this->net_.loop().close(std::move(b));
+  }
+}
+
+inline Spawned wait_in_send(Scope&, Loop& loop, int fd, std::span<const std::byte> bytes,
+                            Error& error) {
+  auto sent = co_await send_all(loop, fd, bytes);
+  EXPECT_FALSE(sent.has_value());
+  if (!sent) error = sent.error();
+}
+inline Task<void> cancel_a_send_to_one_that_ended(Loop& loop, int a, int b) {
+  loop.shutdown_write(b);
+  co_await sleep_for(loop, 5ms);
+  auto end = co_await recv_buffer(loop, a, loop.in(5s));
+  EXPECT_TRUE(end.has_value() && end->empty());
+  const std::vector<std::byte> bytes(32 << 20);
+  Scope scope;
+  Error error{Code::kSystem};
+  wait_in_send(scope, loop, a, bytes, error);
+  co_await sleep_for(loop, 20ms);
+  loop.cancel(a);
+  co_await scope.join();
+  EXPECT_TRUE(is_cancelled(error)) << describe(error);
+}
+TYPED_TEST_P(LoopSuite, ASendThatWaitsForOneThatHasEndedIsCancelled) {
+  auto [a, b] = this->net_.pair();
+  run_until_done(this->net_.loop(),
+                 cancel_a_send_to_one_that_ended(this->net_.loop(), a.get(), b.get()));
   this->net_.loop().close(std::move(a));
   this->net_.loop().close(std::move(b));
 }
@@ -201,7 +287,8 @@ inline Task<void> reset_with_both_waiting(Loop& loop, Fd a, int b) {
 }
 TYPED_TEST_P(LoopSuite, AResetReachesThePeerThoughAReceiveWasPending) {
   auto [a, b] = this->net_.pair();
-  run_until_done(this->net_.loop(), reset_with_both_waiting(this->net_.loop(), std::move(a), b.get()));
+  run_until_done(this->net_.loop(),
+                 reset_with_both_waiting(this->net_.loop(), std::move(a), b.get()));
   this->net_.loop().close(std::move(b));
 }
 
@@ -358,7 +445,8 @@ inline Task<void> call(Loop& loop, int listener, SocketAddress address, Fd fd) {
 TYPED_TEST_P(LoopSuite, ConnectReachesAccept) {
   SocketAddress address;
   Fd listener = this->net_.listen(address);
-  run_until_done(this->net_.loop(), call(this->net_.loop(), listener.get(), address, this->net_.socket()));
+  run_until_done(this->net_.loop(),
+                 call(this->net_.loop(), listener.get(), address, this->net_.socket()));
   this->net_.loop().close(std::move(listener));
 }
 
@@ -480,7 +568,8 @@ inline Spawned echo(Scope&, Loop& loop, int fd) {
 }
 inline Spawned ask(Scope&, Loop& loop, int fd, std::size_t number, int& right) {
   for (int round = 0; round < 3; ++round) {
-    const std::string question = std::to_string(number * 10 + static_cast<std::size_t>(round)) + " bottles";
+    const std::string question =
+        std::to_string(number * 10 + static_cast<std::size_t>(round)) + " bottles";
     auto sent = co_await send_all(loop, fd, as_bytes(question), loop.in(60s));
     if (!sent) co_return;
     auto answer = co_await read_exactly(loop, fd, question.size());
@@ -509,7 +598,8 @@ TYPED_TEST_P(LoopSuite, AThousandConnectionsAtOnceGetTheirOwnAnswers) {
   }
 }
 
-// More readers with bytes waiting than there are buffers (kBuffers, no heap behind them), and holders that sit on theirs.
+// More readers with bytes waiting than there are buffers (kBuffers, no heap behind them), and
+// holders that sit on theirs.
 inline Spawned hold_or_cancel(Scope&, Loop& loop, int fd, Event& release, int& held, int& cancelled,
                               bool* holds = nullptr, Share* share = nullptr) {
   auto got = co_await recv_buffer(loop, fd, loop.in(60s), Claim::kHeld, share);
@@ -554,15 +644,18 @@ TYPED_TEST_P(LoopSuite, WithoutBuffersReadersWaitAndAreServedLater) {
   }
 }
 
-REGISTER_TYPED_TEST_SUITE_P(LoopSuite, BytesArrive, ASendBeyondTheSocketBufferGoesOutWhole, GatheredPiecesArriveInOrder,
-                            AnEmptySendIsDoneAtOnce, AHalfClosedConnectionStillCarriesTheOtherDirection,
-                            AResetIsSeenAsEconnreset, AResetReachesThePeerThoughAReceiveWasPending,
-                            CloseEndsAPendingReceiveAndSendsFin, SendingToAClosedPeerGivesClosedAndNoSignal,
-                            AReceiveGivesUpAtItsDeadline, ASendThatNobodyReadsGivesUpAtItsDeadline,
-                            CancelEndsAnOperationThatIsQueuedOrInFlight, SleepersWakeInOrderOfTheirTime,
-                            ReadableWaitsForBytesAndTakesNone, ConnectReachesAccept, ARefusedConnectIsUnreachable,
-                            ClosingAListenerEndsItsAccept, AnEventWakesAllItsWaitersAndStaysSet,
-                            AHookCancelsAReceiveWhenTheEventIsSet, PostedActsRunInOrder,
-                            AThousandConnectionsAtOnceGetTheirOwnAnswers, WithoutBuffersReadersWaitAndAreServedLater);
+REGISTER_TYPED_TEST_SUITE_P(
+    LoopSuite, BytesArrive, ASendBeyondTheSocketBufferGoesOutWhole, GatheredPiecesArriveInOrder,
+    AnEmptySendIsDoneAtOnce, AHalfClosedConnectionStillCarriesTheOtherDirection,
+    ASlowReaderThatHasEndedItsOwnDirectionGetsEverything,
+    ASendThatWaitsForOneThatHasEndedIsCancelled, AResetIsSeenAsEconnreset,
+    AResetReachesThePeerThoughAReceiveWasPending, CloseEndsAPendingReceiveAndSendsFin,
+    SendingToAClosedPeerGivesClosedAndNoSignal, AReceiveGivesUpAtItsDeadline,
+    ASendThatNobodyReadsGivesUpAtItsDeadline, CancelEndsAnOperationThatIsQueuedOrInFlight,
+    SleepersWakeInOrderOfTheirTime, ReadableWaitsForBytesAndTakesNone, ConnectReachesAccept,
+    ARefusedConnectIsUnreachable, ClosingAListenerEndsItsAccept,
+    AnEventWakesAllItsWaitersAndStaysSet, AHookCancelsAReceiveWhenTheEventIsSet,
+    PostedActsRunInOrder, AThousandConnectionsAtOnceGetTheirOwnAnswers,
+    WithoutBuffersReadersWaitAndAreServedLater);
 
 }  // namespace weft::io

@@ -67,7 +67,8 @@ StreamState::StreamState(std::shared_ptr<TunnelCore> core_of)
 StreamState::~StreamState() { WEFT_ASSERT(!has_data()); }
 
 void StreamState::add(const BlockRef& block, std::span<const std::byte> data, bool compact) {
-  std::span<std::byte> bytes(const_cast<std::byte*>(data.data()), data.size());  // pieces of a Block, which is ours to view
+  std::span<std::byte> bytes(const_cast<std::byte*>(data.data()),
+                             data.size());  // pieces of a Block, which is ours to view
   const BlockRef* home = &block;
   if (compact) {
     WEFT_ASSERT(data.size() <= kBlockBytes);
@@ -80,8 +81,10 @@ void StreamState::add(const BlockRef& block, std::span<const std::byte> data, bo
     compact_used_ += data.size();
     home = &compact_;
   }
-  if (has_data() && slices_.back().block == *home && slices_.back().bytes.data() + slices_.back().bytes.size() == bytes.data()) {
-    slices_.back().bytes = {slices_.back().bytes.data(), slices_.back().bytes.size() + bytes.size()};
+  if (has_data() && slices_.back().block == *home &&
+      slices_.back().bytes.data() + slices_.back().bytes.size() == bytes.data()) {
+    slices_.back().bytes = {slices_.back().bytes.data(),
+                            slices_.back().bytes.size() + bytes.size()};
   } else {
     slices_.push_back({*home, bytes});
     core->count_slices(+1);
@@ -163,7 +166,8 @@ void StreamState::break_both(const Error& error) {
 
 // ---- the awaiters ----
 
-ReadOp::ReadOp(StreamState& state, Deadline deadline) : state_(state), wait_(state.readable.wait(deadline)) {}
+ReadOp::ReadOp(StreamState& state, Deadline deadline)
+    : state_(state), wait_(state.readable.wait(deadline)) {}
 
 Result<Received> ReadOp::await_resume() {
   const Result<void> woken = wait_.await_resume();
@@ -217,8 +221,15 @@ void Stream::finish() {
 
 void Stream::reset() { state_->core->reset(*state_, H2Code::kConnectError); }
 const std::string& Stream::response_baggage() const { return state_->response.baggage; }
-bool Stream::read_ended() const { return state_->in_broken || (state_->in_ended && !state_->has_data()); }
+bool Stream::read_ended() const {
+  return state_->in_broken || (state_->in_ended && !state_->has_data());
+}
 bool Stream::write_ended() const { return state_->out_broken || state_->outbox.finish; }
+
+const Error* Stream::broken() const {
+  if (state_->in_broken) return &state_->in_error;
+  return state_->out_broken && state_->out_error.os == ECONNRESET ? &state_->out_error : nullptr;
+}
 
 // ---- IncomingStream ----
 

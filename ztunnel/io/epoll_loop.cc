@@ -26,12 +26,16 @@ Result<std::unique_ptr<EpollLoop>> EpollLoop::make(const LoopOptions& options) {
   Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return fail(Code::kExhausted, "eventfd", errno);
   epoll_event event{.events = EPOLLIN, .data = {.fd = wake.get()}};
-  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0) return fail(Code::kSystem, "epoll_ctl", errno);
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake.get(), &event) != 0)
+    return fail(Code::kSystem, "epoll_ctl", errno);
   return std::unique_ptr<EpollLoop>(new EpollLoop(std::move(epoll), std::move(wake), options));
 }
 
 EpollLoop::EpollLoop(Fd epoll, Fd wake_fd, const LoopOptions& options)
-    : Loop(kPasses), epoll_(std::move(epoll)), wake_(std::move(wake_fd)), pool_(options.buffers, options.buffer_size, options.spill_max) {}
+    : Loop(kPasses),
+      epoll_(std::move(epoll)),
+      wake_(std::move(wake_fd)),
+      pool_(options.buffers, options.buffer_size, options.spill_max) {}
 
 void EpollLoop::submit(Op& op) {
   const int result = attempt(op);
@@ -80,7 +84,8 @@ int EpollLoop::try_connect(Op& op) {
   make_nonblocking(op.fd_);
   auto& connect = static_cast<ConnectOp&>(op);
   if (op.data_ == nullptr) connect.fill_address(socket_family(op.fd_));
-  const int result = or_errno(::connect(op.fd_, reinterpret_cast<const sockaddr*>(op.data_), static_cast<socklen_t>(op.size_)));
+  const int result = or_errno(::connect(op.fd_, reinterpret_cast<const sockaddr*>(op.data_),
+                                        static_cast<socklen_t>(op.size_)));
   if (result == -EISCONN) return 0;
   if (result == -EINPROGRESS || result == -EALREADY) return -EAGAIN;
   return result == -EAGAIN ? -EADDRNOTAVAIL : result;  // no local port left
@@ -118,7 +123,8 @@ int EpollLoop::try_readable(Op& op) {
   return ready == 0 ? -EAGAIN : ready < 0 ? ready : 0;
 }
 
-// Both directions at once: later waits of this descriptor need no system call. An edge that came before this is reported by ADD.
+// Both directions at once: later waits of this descriptor need no system call. An edge that came
+// before this is reported by ADD.
 void EpollLoop::await_edge(Op& op) {
   Entry& entry = entries_[op.fd_];
   if (entry.registered) return;
@@ -141,10 +147,12 @@ bool EpollLoop::wait(Clock::time_point until) {
   if (wake_parked()) until = now();
   const bool forever = until == Clock::time_point::max();
   if (!forever && until > now()) {
-    const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(until - Clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(until - Clock::now()).count();
     if (left > 0) wait = {.tv_sec = left / 1'000'000'000, .tv_nsec = left % 1'000'000'000};
   }
-  const int count = ::epoll_pwait2(epoll_.get(), events.data(), kEventsPerWait, forever ? nullptr : &wait, nullptr);
+  const int count = ::epoll_pwait2(epoll_.get(), events.data(), kEventsPerWait,
+                                   forever ? nullptr : &wait, nullptr);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<std::size_t>(i)];
     if (event.data.fd == wake_.get()) {
@@ -176,8 +184,10 @@ void EpollLoop::make_nonblocking(int fd) {
 }
 
 void EpollLoop::shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
+bool EpollLoop::is_broken(int fd) { return is_hung_up(fd); }
 
-// Explicitly out of epoll: another process may hold the same open file, and its edges would come back under a reused number.
+// Explicitly out of epoll: another process may hold the same open file, and its edges would come
+// back under a reused number.
 void EpollLoop::close(Fd fd) {
   cancel(fd.get());
   Entry& entry = entries_[fd.get()];

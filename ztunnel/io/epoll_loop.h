@@ -1,5 +1,6 @@
-// EpollLoop: readiness, edge-triggered. An operation is tried when the turn submits it and again on each edge; a descriptor is
-// registered on its first EAGAIN, for both directions, and stays so until close(). Also the oracle of the io_uring loop.
+// EpollLoop: readiness, edge-triggered. An operation is tried when the turn submits it and again on
+// each edge; a descriptor is registered on its first EAGAIN, for both directions, and stays so
+// until close(). Also the oracle of the io_uring loop.
 #pragma once
 
 #include <memory>
@@ -18,6 +19,7 @@ class EpollLoop final : public Loop, public BufferOwner {
   ~EpollLoop() override = default;
 
   void shutdown_write(int fd) override;
+  bool is_broken(int fd) override;
   void close(Fd fd) override;
   void reset(Fd fd) override;
   const char* name() const override { return "epoll"; }

@@ -19,15 +19,15 @@ struct SimLoop::SimSocket {
   int fd = -1;
   State state = State::kFresh;
   OpChain pending;
-  int peer = -1;                  // descriptor of the other end; may be closed already
-  std::vector<std::byte> inbox;   // arrived; what is before `inbox_read` has been read
+  int peer = -1;                 // descriptor of the other end; may be closed already
+  std::vector<std::byte> inbox;  // arrived; what is before `inbox_read` has been read
   std::size_t inbox_read = 0;
   std::size_t unread() const { return inbox.size() - inbox_read; }
-  std::size_t outstanding = 0;    // sent by us, unread by the peer
-  bool fin_in = false;            // the end of the stream arrived, after the inbox
-  bool fin_out = false;           // we sent ours
-  bool dead = false;              // RST came or went
-  int error = 0;                  // told once
+  std::size_t outstanding = 0;       // sent by us, unread by the peer
+  bool fin_in = false;               // the end of the stream arrived, after the inbox
+  bool fin_out = false;              // we sent ours
+  bool dead = false;                 // RST came or went
+  int error = 0;                     // told once
   Clock::time_point last_arrival{};  // of what we sent: the next may not overtake it
   SocketAddress address;             // kListening
   std::deque<int> backlog;           // kListening
@@ -49,7 +49,11 @@ bool SimLoop::later(const Delivery& a, const Delivery& b) {
 }
 
 SimLoop::SimLoop(SimOptions options)
-    : Loop(1), options_(options), engine_(options.seed), next_fd_(kFirstFd), pool_(options.buffers, options.buffer_size, 0) {
+    : Loop(1),
+      options_(options),
+      engine_(options.seed),
+      next_fd_(kFirstFd),
+      pool_(options.buffers, options.buffer_size, 0) {
   set_now(Clock::time_point(std::chrono::hours(1)));  // the same morning for every run
 }
 
@@ -88,7 +92,8 @@ void SimLoop::inject_reset(int fd) { break_connection(at(fd), nullptr); }
 
 std::uint64_t SimLoop::random(std::uint64_t bound) {
   WEFT_ASSERT(bound > 0);
-  return engine_() % bound;  // not std::uniform_int_distribution: its sequence differs between libraries
+  return engine_() %
+         bound;  // not std::uniform_int_distribution: its sequence differs between libraries
 }
 
 bool SimLoop::chance(double probability) {
@@ -128,6 +133,8 @@ void SimLoop::shutdown_write(int fd) {
   socket.fin_out = true;
   send_to_peer(socket, {.kind = Delivery::Kind::kFin});
 }
+
+bool SimLoop::is_broken(int fd) { return at(fd).dead; }
 
 void SimLoop::close(Fd owned) {
   const int fd = owned.release();
@@ -193,7 +200,9 @@ int SimLoop::attempt(Op& op) {
     case Op::Kind::kGather:
       return try_send(op, socket);
     case Op::Kind::kReadable:
-      return socket.unread() == 0 && !socket.fin_in && !socket.dead && socket.backlog.empty() ? -EAGAIN : 0;
+      return socket.unread() == 0 && !socket.fin_in && !socket.dead && socket.backlog.empty()
+                 ? -EAGAIN
+                 : 0;
     case Op::Kind::kSleep:
     case Op::Kind::kEvent:
       break;
@@ -217,7 +226,8 @@ int SimLoop::try_connect(Op& op, SimSocket& socket) {
     socket.state = SimSocket::State::kConnecting;
     const SocketAddress& address = static_cast<ConnectOp&>(op).address();
     if (!black_holes_.contains(address)) {
-      schedule(now() + Clock::duration(random(static_cast<std::uint64_t>(options_.delay_max.count()) + 1)),
+      schedule(now() + Clock::duration(
+                           random(static_cast<std::uint64_t>(options_.delay_max.count()) + 1)),
                {.kind = Delivery::Kind::kConnect, .to = socket.fd, .address = address});
     }
   }
@@ -268,7 +278,8 @@ int SimLoop::try_send(Op& op, SimSocket& socket) {
   if (chance(options_.reset)) break_connection(socket, &op);
   if (socket.error != 0) return -std::exchange(socket.error, 0);
   if (socket.dead || socket.fin_out) return -EPIPE;
-  const std::size_t room = options_.socket_buffer - std::min(options_.socket_buffer, socket.outstanding);
+  const std::size_t room =
+      options_.socket_buffer - std::min(options_.socket_buffer, socket.outstanding);
   if (room == 0) return -EAGAIN;
 
   const bool plain = op.kind_ == Op::Kind::kSend;

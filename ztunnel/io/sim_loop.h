@@ -1,8 +1,10 @@
-// SimLoop: a Loop whose network and clock are played. One seed is one history: chunk sizes, delays, resets and order come from it.
-// Time jumps to the next deadline or delivery when nothing is runnable; an idle hour costs nothing. Sockets behave as Linux TCP
-// does: bounded buffers (send waits for the peer's reader), FIN is ordered after data and half-close works, close() with unread
-// data sends RST, data to a closed socket comes back as RST, an arriving RST is told once (ECONNRESET; to a send only, as EPIPE, when
-// FIN had come) and then reads give 0 and sends EPIPE. Thread: one.
+// SimLoop: a Loop whose network and clock are played. One seed is one history: chunk sizes, delays,
+// resets and order come from it. Time jumps to the next deadline or delivery when nothing is
+// runnable; an idle hour costs nothing. Sockets behave as Linux TCP does: bounded buffers (send
+// waits for the peer's reader), FIN is ordered after data and half-close works, close() with unread
+// data sends RST, data to a closed socket comes back as RST, an arriving RST is told once
+// (ECONNRESET; to a send only, as EPIPE, when FIN had come) and then reads give 0 and sends EPIPE.
+// Thread: one.
 #pragma once
 
 #include <map>
@@ -21,12 +23,13 @@ namespace weft::io {
 
 struct SimOptions {
   std::uint64_t seed = 1;
-  double short_read = 0.3;                           // chance that a receive gives less than there is
-  double short_write = 0.3;                          // chance that the kernel takes less than there is room for
-  double reset = 0;                                  // chance, per send, that the connection is reset instead
-  Clock::duration delay_max = std::chrono::milliseconds(2);  // of a delivery; uniform, order within a direction is kept
-  std::size_t socket_buffer = 16 * 1024;             // bytes under way and unread, per direction
-  std::uint32_t buffers = 16;                        // of recv_buffer; no heap behind them
+  double short_read = 0.3;   // chance that a receive gives less than there is
+  double short_write = 0.3;  // chance that the kernel takes less than there is room for
+  double reset = 0;          // chance, per send, that the connection is reset instead
+  Clock::duration delay_max =
+      std::chrono::milliseconds(2);  // of a delivery; uniform, order within a direction is kept
+  std::size_t socket_buffer = 16 * 1024;  // bytes under way and unread, per direction
+  std::uint32_t buffers = 16;             // of recv_buffer; no heap behind them
   std::uint32_t buffer_size = 16 * 1024;
 };
 
@@ -35,10 +38,12 @@ class SimLoop final : public Loop, public BufferOwner {
   explicit SimLoop(SimOptions options = {});
   ~SimLoop() override;
 
-  // Simulated descriptors are numbers that no process has (from 1 << 28): closing one by accident does nothing.
+  // Simulated descriptors are numbers that no process has (from 1 << 28): closing one by accident
+  // does nothing.
   std::pair<Fd, Fd> pair();
-  Fd socket();                              // for connect()
-  Fd listen(const SocketAddress& address);  // for accept(); connect() to an address without listener is refused
+  Fd socket();  // for connect()
+  Fd listen(const SocketAddress&
+                address);  // for accept(); connect() to an address without listener is refused
   // What connect() to `address` does from now on: answer never (a black hole), or again.
   void drop_connects_to(const SocketAddress& address, bool drop);
   // Both ends of the connection see ECONNRESET, as when a middlebox ends it.
@@ -50,6 +55,7 @@ class SimLoop final : public Loop, public BufferOwner {
   std::uint64_t random(std::uint64_t bound);
 
   void shutdown_write(int fd) override;
+  bool is_broken(int fd) override;
   void close(Fd fd) override;
   void reset(Fd fd) override;
   const char* name() const override { return "simulated"; }

@@ -1,5 +1,6 @@
 #include "ztunnel/io/sockets.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,6 +23,11 @@ int socket_family(int fd) {
 void set_linger_zero(int fd) {
   const linger now{.l_onoff = 1, .l_linger = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+bool is_hung_up(int fd) {
+  pollfd poll{.fd = fd, .events = 0, .revents = 0};
+  return ::poll(&poll, 1, 0) == 1;
 }
 
 int send_once(Op& op, int flags) {

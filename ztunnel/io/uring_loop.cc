@@ -321,6 +321,7 @@ bool UringLoop::wake_parked() {
 void UringLoop::wake() { signal_eventfd(wake_.get()); }
 
 void UringLoop::shutdown_write(int fd) { ::shutdown(fd, SHUT_WR); }
+bool UringLoop::is_broken(int fd) { return is_hung_up(fd); }
 
 // The kernel's operations hold the socket until their cancellation, at the end of this turn; then
 // FIN or RST goes out.

@@ -24,6 +24,7 @@ class UringLoop final : public Loop, public BufferOwner {
   ~UringLoop() override;
 
   void shutdown_write(int fd) override;
+  bool is_broken(int fd) override;
   void close(Fd fd) override;
   void reset(Fd fd) override;
   const char* name() const override { return "io_uring"; }

@@ -269,6 +269,27 @@ TYPED_TEST_P(LoopSuite, AResetIsSeenAsEconnreset) {
   }
 }
 
+inline Task<void> look_at_a_reset(Loop& loop, Fd a, int b, bool half_closed) {
+  EXPECT_FALSE(loop.is_broken(b));
+  if (half_closed) loop.shutdown_write(a.get());
+  co_await sleep_for(loop, 5ms);
+  EXPECT_FALSE(loop.is_broken(b)) << "half closed is not broken";
+  loop.reset(std::move(a));
+  for (int i = 0; i < 100 && !loop.is_broken(b); ++i) co_await sleep_for(loop, 5ms);
+  EXPECT_TRUE(loop.is_broken(b));
+  if (half_closed) co_return;  // Linux tells the reader of the end alone
+  EXPECT_TRUE(loop.is_broken(b)) << "looking took the error away";
+  co_await expect_reset(loop, b, true);
+}
+TYPED_TEST_P(LoopSuite, IsBrokenTellsOfAResetThatNobodyReads) {
+  for (const bool half_closed : {false, true}) {
+    auto [a, b] = this->net_.pair();
+    run_until_done(this->net_.loop(),
+                   look_at_a_reset(this->net_.loop(), std::move(a), b.get(), half_closed));
+    this->net_.loop().close(std::move(b));
+  }
+}
+
 inline Spawned wait_for_reset(Scope&, Loop& loop, int fd) { co_await expect_reset(loop, fd, true); }
 inline Spawned wait_for_cancel(Scope&, Loop& loop, int fd, int& cancelled) {
   auto got = co_await recv_buffer(loop, fd);
@@ -649,13 +670,13 @@ REGISTER_TYPED_TEST_SUITE_P(
     AnEmptySendIsDoneAtOnce, AHalfClosedConnectionStillCarriesTheOtherDirection,
     ASlowReaderThatHasEndedItsOwnDirectionGetsEverything,
     ASendThatWaitsForOneThatHasEndedIsCancelled, AResetIsSeenAsEconnreset,
-    AResetReachesThePeerThoughAReceiveWasPending, CloseEndsAPendingReceiveAndSendsFin,
-    SendingToAClosedPeerGivesClosedAndNoSignal, AReceiveGivesUpAtItsDeadline,
-    ASendThatNobodyReadsGivesUpAtItsDeadline, CancelEndsAnOperationThatIsQueuedOrInFlight,
-    SleepersWakeInOrderOfTheirTime, ReadableWaitsForBytesAndTakesNone, ConnectReachesAccept,
-    ARefusedConnectIsUnreachable, ClosingAListenerEndsItsAccept,
-    AnEventWakesAllItsWaitersAndStaysSet, AHookCancelsAReceiveWhenTheEventIsSet,
-    PostedActsRunInOrder, AThousandConnectionsAtOnceGetTheirOwnAnswers,
-    WithoutBuffersReadersWaitAndAreServedLater);
+    IsBrokenTellsOfAResetThatNobodyReads, AResetReachesThePeerThoughAReceiveWasPending,
+    CloseEndsAPendingReceiveAndSendsFin, SendingToAClosedPeerGivesClosedAndNoSignal,
+    AReceiveGivesUpAtItsDeadline, ASendThatNobodyReadsGivesUpAtItsDeadline,
+    CancelEndsAnOperationThatIsQueuedOrInFlight, SleepersWakeInOrderOfTheirTime,
+    ReadableWaitsForBytesAndTakesNone, ConnectReachesAccept, ARefusedConnectIsUnreachable,
+    ClosingAListenerEndsItsAccept, AnEventWakesAllItsWaitersAndStaysSet,
+    AHookCancelsAReceiveWhenTheEventIsSet, PostedActsRunInOrder,
+    AThousandConnectionsAtOnceGetTheirOwnAnswers, WithoutBuffersReadersWaitAndAreServedLater);
 
 }  // namespace weft::io

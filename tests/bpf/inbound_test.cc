@@ -1,7 +1,6 @@
 // sk_lookup in an enrolled pod's netns: who meets ztunnel, who passes, who is reset.
-#include <netinet/in.h>
-
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -97,14 +96,18 @@ TEST_P(Inbound, ThePodItselfPasses) {
   EXPECT_EQ(counted(WEFT_INBOUND_PASS_LOCAL), 1u);
 }
 
-TEST_P(Inbound, ADialFromLoopbackPasses) {
+TEST_P(Inbound, ADialOfZtunnelsAndOneFromLoopbackPass) {
   const Fd app = app_listener(8080);
   enrol_inbound();
   const InNetns here(pod_);
-  const Fd fd = stream_socket(form());
-  ASSERT_EQ(bind_to(fd, form() == Form::kV6 ? at("::1", 0) : at("127.77.0.1", 0), form()), 0);
-  ASSERT_EQ(connect_to(fd, at(pod_ip(), 8080), form()), 0);
-  EXPECT_TRUE(accept_from(app));
+  const bool v6 = form() == Form::kV6;
+  for (const SocketAddress& source :
+       {at(v6 ? pod_ip() : "127.77.0.1", 0), at(v6 ? "::1" : "127.0.0.1", 0)}) {
+    const Fd fd = stream_socket(form());
+    ASSERT_EQ(bind_to(fd, source, form()), 0);
+    ASSERT_EQ(connect_to(fd, at(pod_ip(), 8080), form()), 0) << source.str();
+    EXPECT_TRUE(accept_from(app)) << source.str();
+  }
 }
 
 TEST_P(Inbound, AProcessOfTheNodePassesAndNobodyElseWithItsAddress) {
@@ -123,7 +126,8 @@ TEST_P(Inbound, AProcessOfTheNodePassesAndNobodyElseWithItsAddress) {
   }
   EXPECT_EQ(entries_of("weft_node_flows"), 0u) << "an entry lives as long as its connection";
 
-  // A pod of the host's network: the node's netns and address, a pod's cgroup. The port of before, too.
+  // A pod of the host's network: the node's netns and address, a pod's cgroup. The port of before,
+  // too.
   const InNetns there(neighbour_);
   const Fd client = stream_socket(form());
   ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_REUSEADDR, &result, sizeof result), 0);
@@ -149,7 +153,8 @@ TEST_P(Inbound, ASynThatNoSocketOfTheNodeSentIsNotTheNodes) {
   ip(outside, v6 ? "route add default via fd00:9::1" : "route add default via 10.9.0.1");
   {
     const InNetns there(neighbour_);
-    write_file(v6 ? "/proc/sys/net/ipv6/conf/all/forwarding" : "/proc/sys/net/ipv4/ip_forward", "1");
+    write_file(v6 ? "/proc/sys/net/ipv6/conf/all/forwarding" : "/proc/sys/net/ipv4/ip_forward",
+               "1");
     const std::string nft = fmt::format(
         "nft 'table {0} n {{ chain post {{ type nat hook postrouting priority 100; oifname eth0 "
         "masquerade; }}; }}'",
@@ -291,7 +296,8 @@ TEST_F(MeshPorts, AnApplicationCannotJoinZtunnelsListenersOfAnEnrolledPod) {
   EXPECT_EQ(join("127.0.0.1", WEFT_PORT_OUTBOUND), 0) << "of one user, and not enrolled";
   enrol_outbound();
   for (const char* ip : {"127.0.0.1", "0.0.0.0", "::1", "::"}) {
-    for (const std::uint16_t port : {WEFT_PORT_OUTBOUND, WEFT_PORT_INBOUND, WEFT_PORT_HBONE, WEFT_PORT_DNS})
+    for (const std::uint16_t port :
+         {WEFT_PORT_OUTBOUND, WEFT_PORT_INBOUND, WEFT_PORT_HBONE, WEFT_PORT_DNS})
       EXPECT_EQ(join(ip, port), -EADDRINUSE) << ip << ' ' << port;
     EXPECT_EQ(join(ip, 8080), 0) << ip;
   }

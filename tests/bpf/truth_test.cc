@@ -13,7 +13,8 @@
 namespace weft::bpf_test {
 namespace {
 
-// ztunnel's dial to the application: from 127/8 or ::1 to the pod's own address.
+// ztunnel's dial to the application: to the pod's own address, from 127/8 or, with IPv6, from the
+// address itself (a reset to ::1 would be lost).
 class Client : public World, public testing::WithParamInterface<Form> {
  protected:
   Form form() const { return GetParam(); }
@@ -29,7 +30,7 @@ class Client : public World, public testing::WithParamInterface<Form> {
     return form() == Form::kMapped ? listen_at(at("::", 8080)) : listen_at(server_address());
   }
   Form wire() const { return v6() ? Form::kV6 : Form::kV4; }
-  SocketAddress source() const { return v6() ? at("::1", 0) : at("127.3.4.5", 0); }
+  SocketAddress source() const { return v6() ? at(kPod6, 0) : at("127.3.4.5", 0); }
 };
 INSTANTIATE_TEST_SUITE_P(Forms, Client, testing::Values(Form::kV4, Form::kV6, Form::kMapped),
                          [](const auto& form) { return name_of(form.param); });
@@ -55,9 +56,10 @@ TEST_P(Client, AcceptAndGetpeernameShowTheTrueClient) {
 TEST_P(Client, APortThatTheApplicationUsesTowardsAnotherAddressDoesNotTakeTheClientsPlace) {
   enrol_outbound();
   const InNetns here(pod_);
-  const SocketAddress source = at(v6() ? "::1" : "127.0.0.1", 41000);
+  const SocketAddress source = at(v6() ? kPod6 : "127.0.0.1", 41000);
+  const SocketAddress loopback = at(v6() ? "::1" : "127.0.0.1", 8080);
   const Fd pod_server = listen_at(server_address(), 0);
-  const Fd loopback_server = listen_at({source.ip, 8080});
+  const Fd loopback_server = listen_at(loopback);
   const Fd first =
       stream_socket(wire());  // fills the queue: the dial's SYN has to wait for its second try
   ASSERT_EQ(connect_to(first, server_address(), wire()), 0);
@@ -70,7 +72,7 @@ TEST_P(Client, APortThatTheApplicationUsesTowardsAnotherAddressDoesNotTakeTheCli
   }
   start_connect(dial, server_address(), wire());
   ASSERT_EQ(entries_of("weft_flows"), 1u);
-  ASSERT_EQ(connect_to(own, {source.ip, 8080}, wire()), 0);
+  ASSERT_EQ(connect_to(own, loopback, wire()), 0);
   EXPECT_EQ(peer_of(accept_from(loopback_server)), source.str());
   EXPECT_EQ(peer_of(accept_from(pod_server)), local_of(first));
   EXPECT_EQ(peer_of(accept_from(pod_server)), client().str());
@@ -80,6 +82,7 @@ TEST_P(Client, ARefusedDialLeavesNothing) {
   enrol_outbound();
   const InNetns here(pod_);
   const Fd dial = ztunnel_dial_socket(wire(), client());
+  ASSERT_EQ(bind_to(dial, source(), wire()), 0);
   EXPECT_EQ(connect_to(dial, server_address(), wire()), -ECONNREFUSED);
   EXPECT_EQ(entries_of("weft_flows"), 0u);
 }
@@ -93,6 +96,7 @@ TEST_P(Client, ADialThatIsNeverAcceptedLeavesNothing) {
     Fd dial = ztunnel_dial_socket(wire(), client());
     const timeval shortly{.tv_usec = 50'000};
     setsockopt(dial.get(), SOL_SOCKET, SO_SNDTIMEO, &shortly, sizeof(shortly));
+    ASSERT_EQ(bind_to(dial, source(), wire()), 0);
     connect_to(dial, server_address(), wire());
     dials.push_back(std::move(dial));
   }
@@ -109,6 +113,7 @@ TEST_P(Client, AnMptcpListenerAcceptsAndShowsTheTrueClient) {  // Go's default s
   ASSERT_EQ(bind_to(app, v6() ? at("::", 8080) : at("0.0.0.0", 8080), form()), 0);
   ASSERT_EQ(listen(app.get(), 16), 0);
   const Fd dial = ztunnel_dial_socket(wire(), client());
+  ASSERT_EQ(bind_to(dial, source(), wire()), 0);
   ASSERT_EQ(connect_to(dial, server_address(), wire()), 0);
   SocketAddress accepted;
   const Fd served = accept_from(app, &accepted);

@@ -7,21 +7,21 @@ namespace weft::proxy {
 
 using namespace std::chrono_literals;
 
-// The server's application: echoes each connection to its end.
-struct Echo {
-  explicit Echo(SimMesh& mesh)
-      : mesh(mesh), listener(mesh.loop, mesh.loop.listen(mesh.app_address)) {
+// Accepts at an address; what it does with a connection says the derived one. stop() it before it
+// dies.
+struct Application {
+  Application(SimMesh& mesh, const SocketAddress& address)
+      : mesh(mesh), listener(mesh.loop, mesh.loop.listen(address)) {
     accept_all(scope);
   }
-  io::Spawned accept_all(io::Scope& scope) {
-    for (;;) {
-      auto accepted = co_await io::accept(mesh.loop, listener.get());
-      if (!accepted) co_return;
-      echo(scope, io::Socket(mesh.loop, std::move(*accepted)));
-    }
+  virtual io::Spawned serve(io::Scope& scope, io::Socket socket) = 0;
+
+  io::Task<void> stop() {
+    mesh.loop.cancel(listener.get());
+    co_await scope.join();
   }
-  io::Spawned echo(io::Scope&, io::Socket socket) {
-    ++accepted;
+  // To the connection's end.
+  io::Task<void> echo(io::Socket& socket) {
     for (;;) {
       auto got = co_await io::recv_buffer(mesh.loop, socket.get());
       if (!got || got->empty()) break;
@@ -29,14 +29,30 @@ struct Echo {
       if (!sent) break;
     }
   }
-  io::Task<void> stop() {
-    mesh.loop.cancel(listener.get());
-    co_await scope.join();
-  }
+
   SimMesh& mesh;
   io::Socket listener;
   io::Scope scope;
   int accepted = 0;
+
+ protected:
+  ~Application() = default;
+
+ private:
+  io::Spawned accept_all(io::Scope& scope) {
+    for (;;) {
+      auto taken = co_await io::accept(mesh.loop, listener.get());
+      if (!taken) co_return;
+      ++accepted;
+      serve(scope, io::Socket(mesh.loop, std::move(*taken)));
+    }
+  }
+};
+
+// The server's application: echoes each connection to its end.
+struct Echo final : Application {
+  explicit Echo(SimMesh& mesh) : Application(mesh, mesh.app_address) {}
+  io::Spawned serve(io::Scope&, io::Socket socket) override { co_await echo(socket); }
 };
 
 struct Talk {

@@ -1,5 +1,6 @@
-// A sandwiched waypoint on node b: ztunnel terminates the tunnel and hands its proxy a connection with a PROXY header. The proxy is
-// played; whom it is told, what it never gets to see, and how connections end are what is tested.
+// A sandwiched waypoint on node b: ztunnel terminates the tunnel and hands its proxy a connection
+// with a PROXY header. The proxy is played; whom it is told, what it never gets to see, and how
+// connections end are what is tested.
 #include <gtest/gtest.h>
 
 #include "tests/sim/proxy/sim_apps.h"
@@ -67,24 +68,16 @@ struct WaypointMesh : SimMesh {
 };
 
 std::vector<std::byte> expected_header() {
-  return proxy_header(at("10.244.1.2:40000"), at("10.96.0.50:80"), {"cluster.local", "default", "client"});
+  return proxy_header(at("10.244.1.2:40000"), at("10.96.0.50:80"),
+                      {"cluster.local", "default", "client"});
 }
 
-// The waypoint's proxy: reads a header of the expected size, keeps it, then echoes; or resets after it.
-struct Proxy {
-  Proxy(WaypointMesh& mesh, SocketAddress address) : mesh(mesh), listener(mesh.loop, mesh.loop.listen(address)) {
-    accept_all(scope);
-  }
+// The waypoint's proxy: reads a header of the expected size, keeps it, then echoes; or resets after
+// it.
+struct Proxy final : Application {
+  Proxy(WaypointMesh& mesh, SocketAddress address) : Application(mesh, address) {}
   explicit Proxy(WaypointMesh& mesh) : Proxy(mesh, mesh.proxy_port) {}
-  io::Spawned accept_all(io::Scope& scope) {
-    for (;;) {
-      auto taken = co_await io::accept(mesh.loop, listener.get());
-      if (!taken) co_return;
-      ++accepted;
-      serve(scope, io::Socket(mesh.loop, std::move(*taken)));
-    }
-  }
-  io::Spawned serve(io::Scope&, io::Socket socket) {
+  io::Spawned serve(io::Scope&, io::Socket socket) override {
     std::vector<std::byte> head(expected_header().size());
     for (std::size_t have = 0; have < head.size();) {
       auto got = co_await io::recv_some(mesh.loop, socket.get(), std::span(head).subspan(have));
@@ -96,21 +89,8 @@ struct Proxy {
       socket.reset();
       co_return;
     }
-    for (;;) {
-      auto got = co_await io::recv_buffer(mesh.loop, socket.get());
-      if (!got || got->empty()) break;
-      auto sent = co_await io::send_all(mesh.loop, socket.get(), got->bytes());
-      if (!sent) break;
-    }
+    co_await echo(socket);
   }
-  io::Task<void> stop() {
-    mesh.loop.cancel(listener.get());
-    co_await scope.join();
-  }
-  WaypointMesh& mesh;
-  io::Socket listener;
-  io::Scope scope;
-  int accepted = 0;
   bool resets = false;
   std::vector<std::vector<std::byte>> headers;
 };
@@ -122,10 +102,12 @@ io::Task<void> passes(WaypointMesh& mesh, std::size_t count) {
   EXPECT_EQ(proxy.headers, (std::vector<std::vector<std::byte>>{expected_header()}));
   EXPECT_FALSE(mesh.b.sockets.shown.ip.is_set()) << "the kernel is told of no client";
   co_await io::sleep_for(mesh.loop, 100ms);
-  EXPECT_TRUE(has(mesh.b.log.good,
-                  {"connection complete", "src.addr=10.244.1.2:40000", "src.identity=\"spiffe://cluster.local/ns/default/sa/client\"",
-                   "dst.addr=10.96.0.50:80", "dst.hbone_addr=10.244.2.3:15008", "dst.workload=\"server\"",
-                   "dst.service=\"web.default.svc.cluster.local\"", "direction=\"inbound\""}))
+  EXPECT_TRUE(
+      has(mesh.b.log.good,
+          {"connection complete", "src.addr=10.244.1.2:40000",
+           "src.identity=\"spiffe://cluster.local/ns/default/sa/client\"", "dst.addr=10.96.0.50:80",
+           "dst.hbone_addr=10.244.2.3:15008", "dst.workload=\"server\"",
+           "dst.service=\"web.default.svc.cluster.local\"", "direction=\"inbound\""}))
       << all(mesh.b.log.good) << all(mesh.b.log.bad);
   std::size_t series = 0;
   mesh.b.shard().visit_traffic([&](auto values, const TrafficSeries& counted) {
@@ -167,7 +149,8 @@ TEST(WaypointSim, AResetByTheProxyIsAResetAtTheClient) {
 }
 
 // The client's connection fails; node b says why; the proxy saw nobody.
-io::Task<void> refused(WaypointMesh& mesh, std::initializer_list<std::string_view> words, bool proxy_listens = true) {
+io::Task<void> refused(WaypointMesh& mesh, std::initializer_list<std::string_view> words,
+                       bool proxy_listens = true) {
   std::optional<Proxy> proxy;
   if (proxy_listens) proxy.emplace(mesh);
   const auto before = mesh.loop.now();
@@ -185,31 +168,37 @@ io::Task<void> refused(WaypointMesh& mesh, std::initializer_list<std::string_vie
 TEST(WaypointSim, WhatIsNotBehindItIsRefused) {
   WaypointMesh mesh(8);
   mesh.b.snapshot.set(mesh.without_waypoint());
-  io::run_until_done(mesh.loop, refused(mesh, {"connection failed", "not a waypoint of that address", "hint="}));
+  io::run_until_done(
+      mesh.loop, refused(mesh, {"connection failed", "not a waypoint of that address", "hint="}));
   EXPECT_TRUE(has(mesh.a.log.bad, {"peer answered 400"})) << all(mesh.a.log.bad);
 }
 TEST(WaypointSim, AProxyThatDoesNotListenIsA503WithAHint) {
   WaypointMesh mesh(9);
-  io::run_until_done(mesh.loop, refused(mesh, {"connection failed", "CONNECT", "does not accept connections"}, false));
+  io::run_until_done(
+      mesh.loop,
+      refused(mesh, {"connection failed", "CONNECT", "does not accept connections"}, false));
   EXPECT_TRUE(has(mesh.a.log.bad, {"peer answered 503"})) << all(mesh.a.log.bad);
 }
 TEST(WaypointSim, AConnectionIsRefusedWhenAnEndpointBehindDeniesIt) {
   WaypointMesh mesh(10, mesh::AppProtocol::kTcp);
   mesh.deny_at(mesh.backend);
-  io::run_until_done(mesh.loop, refused(mesh, {"connection failed", "policy=\"default/no-client\"", "DENY"}));
+  io::run_until_done(mesh.loop,
+                     refused(mesh, {"connection failed", "policy=\"default/no-client\"", "DENY"}));
   EXPECT_EQ(mesh.b.sum(&TrafficSeries::failed, "DENY"), 1u);
   EXPECT_TRUE(has(mesh.a.log.bad, {"DENY"})) << all(mesh.a.log.bad);
 }
 TEST(WaypointSim, ThePortThatBelievesIsClosedToTunnels) {
   WaypointMesh mesh(11);
   mesh.a.sockets.original = at("10.244.2.3:15089");
-  io::run_until_done(mesh.loop, refused(mesh, {"connection failed", "port of the waypoint itself"}));
+  io::run_until_done(mesh.loop,
+                     refused(mesh, {"connection failed", "port of the waypoint itself"}));
 }
 TEST(WaypointSim, TrafficToTheWaypointItselfIsUnderItsOwnPolicies) {
   WaypointMesh mesh(12);
   mesh.a.sockets.original = at("10.244.2.3:8080");
   mesh.deny_at(mesh.waypoint);
-  io::run_until_done(mesh.loop, refused(mesh, {"connection failed", "policy=\"default/no-client\"", "DENY"}));
+  io::run_until_done(mesh.loop,
+                     refused(mesh, {"connection failed", "policy=\"default/no-client\"", "DENY"}));
 }
 
 TEST(WaypointSim, TransitIsNotUnderTheWaypointsOwnPoliciesNorAreRequestsUnderTheEndpoints) {
@@ -219,7 +208,8 @@ TEST(WaypointSim, TransitIsNotUnderTheWaypointsOwnPoliciesNorAreRequestsUnderThe
   io::run_until_done(mesh.loop, passes(mesh, 5000));
 }
 
-io::Spawned publish_later(io::Scope&, WaypointMesh& mesh, SimNode& node, std::shared_ptr<const mesh::Snapshot> snapshot) {
+io::Spawned publish_later(io::Scope&, WaypointMesh& mesh, SimNode& node,
+                          std::shared_ptr<const mesh::Snapshot> snapshot) {
   co_await io::sleep_for(mesh.loop, 300ms);
   node.snapshot.set(std::move(snapshot));
 }
@@ -292,7 +282,10 @@ io::Task<void> judged_again(WaypointMesh& mesh, bool cut) {
   co_await io::sleep_for(mesh.loop, 1s);
   EXPECT_EQ(broken, cut);
   EXPECT_EQ(mesh.b.shard().policy_cuts.get(), cut ? 1u : 0u);
-  if (cut) EXPECT_TRUE(has(mesh.b.log.bad, {"connection complete", "policy=\"default/no-client\"", "DENY"})) << all(mesh.b.log.bad);
+  if (cut)
+    EXPECT_TRUE(
+        has(mesh.b.log.bad, {"connection complete", "policy=\"default/no-client\"", "DENY"}))
+        << all(mesh.b.log.bad);
   co_await mesh.stop();
   co_await scope.join();
   co_await proxy.stop();
@@ -326,7 +319,8 @@ io::Task<void> straight(WaypointMesh& mesh, SocketAddress to) {
   if (!got) EXPECT_EQ(got.error().os, ECONNRESET);
   EXPECT_EQ(careless.accepted, 0);
   co_await io::sleep_for(mesh.loop, 100ms);
-  EXPECT_TRUE(has(mesh.b.log.bad, {"connection failed", "port of the waypoint itself"})) << all(mesh.b.log.bad);
+  EXPECT_TRUE(has(mesh.b.log.bad, {"connection failed", "port of the waypoint itself"}))
+      << all(mesh.b.log.bad);
   co_await mesh.stop();
   co_await careless.stop();
 }

@@ -16,7 +16,6 @@
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/mtls.h"
 #include "source/fields.h"
-#include "source/nesting.h"
 
 namespace weft::controlplane::translate {
 namespace {
@@ -269,12 +268,8 @@ void World::served(const std::string& plan_id, const Progress& progress) {
   planner_.served(plan_id, progress);
 }
 
-// What is in a key is copied and written by recursion; a key set has four levels.
 void World::fetched(const std::string& jwks_uri, const Parsed<std::string>& jwks) {
-  constexpr std::size_t kNestingMax = 16;
-  const bool deep = jwks && source::nesting(*jwks) > kNestingMax;
-  planner_.fetched(jwks_uri,
-                   deep ? Parsed<std::string>(problem("the key set is nested too deeply")) : jwks);
+  planner_.fetched(jwks_uri, jwks);
 }
 
 const ObjectStatus* World::status(const source::ObjectKey& key) const {

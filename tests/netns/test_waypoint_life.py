@@ -1,6 +1,5 @@
 """W3: a waypoint comes, goes, dies and comes again under load. Nothing that a policy denies passes; what is allowed fails only when an Envoy died."""
 
-import base64
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ import time
 
 import pytest
 import weft
+from tokens import Issuer
 from weft import account, eventually, namespace, pod, python_app, service
 
 NS = "life"
@@ -176,15 +176,8 @@ def test_without_a_waypoint_policy_is_closed_and_routing_open_and_status_says_so
     world.settle()
 
 
-def b64(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-class Issuer:
-    """Signs tokens, and serves its keys on node1 where the control plane fetches them."""
-
-    PORT, NAME = 18080, "https://issuer.example"
-    SLOW = """
+# The control plane fetches slowly: a restart has to live without keys for a while.
+SLOW = """
 import functools, http.server, sys, time
 class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
@@ -193,30 +186,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", int(sys.argv[1])), functools.partial(Handler, directory=sys.argv[2])).serve_forever()
 """
 
-    def __init__(self, mesh, directory):
-        self.key = f"{directory}/key.pem"
-        run = lambda *argv: subprocess.run(["openssl", *argv], capture_output=True, check=True).stdout
-        run("genrsa", "-out", self.key, "2048")
-        modulus = bytes.fromhex(run("rsa", "-in", self.key, "-noout", "-modulus").decode().strip().split("=")[1])
-        keys = {"keys": [{"kty": "RSA", "kid": "one", "alg": "RS256", "use": "sig", "e": "AQAB", "n": b64(modulus)}]}
-        (directory / "keys.json").write_text(json.dumps(keys))
-        self.uri = f"http://{weft.node_ip('node1')}:{self.PORT}/keys.json"
-        self.server = mesh.node_popen("node1", weft.PYTHON, "-c", self.SLOW, str(self.PORT), str(directory), stderr=subprocess.DEVNULL)
-
-    def token(self):
-        claims = {"iss": self.NAME, "sub": "somebody", "exp": int(time.time()) + 3600}
-        signed = ".".join(b64(json.dumps(part).encode()) for part in ({"alg": "RS256", "kid": "one", "typ": "JWT"}, claims))
-        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key], input=signed.encode(), capture_output=True, check=True).stdout
-        return f"{signed}.{b64(signature)}"
-
 
 def test_tokens_stay_good_while_the_control_plane_restarts(world, tmp_path):
-    issuer = Issuer(world.mesh, tmp_path)
+    issuer, port = Issuer(tmp_path), 18080
+    (tmp_path / "keys.json").write_text(issuer.keys)
+    server = world.mesh.node_popen("node1", weft.PYTHON, "-c", SLOW, str(port), str(tmp_path), stderr=subprocess.DEVNULL)
     try:
         selector = {"matchLabels": {"app": "plain"}}
         world.mesh.apply([routed("plain"), weft.authorization(NS, "plain", selector=selector, action="ALLOW", rules=[{"from": [{"source": {"requestPrincipals": ["*"]}}]}]),
                           {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "plain", "namespace": NS},
-                           "spec": {"selector": selector, "jwtRules": [{"issuer": issuer.NAME, "jwksUri": issuer.uri}]}}])
+                           "spec": {"selector": selector, "jwtRules": [{"issuer": issuer.name, "jwksUri": f"http://{weft.node_ip('node1')}:{port}/keys.json"}]}}])
         bearer = f"Authorization: Bearer {issuer.token()}"
         eventually(lambda: world.ask("plain", "/", 3, "-H", bearer) == {"200 waypoint": 3}, 20)
         eventually(lambda: statuses(world.ask("plain", "/", 3)) == {"403"})
@@ -229,7 +208,7 @@ def test_tokens_stay_good_while_the_control_plane_restarts(world, tmp_path):
         assert set(good["counts"]) == {"200 waypoint"}, shown([good])
         assert statuses(none["counts"]) == {"403"} and world.reached("plain", "/none") == 0, shown([none])
     finally:
-        weft.stop(issuer.server)
+        weft.stop(server)
         world.mesh.delete("requestauthentication.security.istio.io", "plain", NS, check=False)
         world.mesh.delete(POLICY, "plain", NS, check=False)
 

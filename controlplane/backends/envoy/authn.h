@@ -13,10 +13,6 @@ namespace weft::controlplane::envoy {
 
 inline constexpr const char* kJwtFilter = "weft.jwt";  // and the name of its configuration
 
-// The keys of `text` that Envoy can use, as a key set; when there is none, a key set whose private
-// key nobody has. Envoy would refuse all services' rules for one key set that it cannot use.
-std::string usable_keys(const std::string& text);
-
 // The same rules have the same name.
 std::string requirement_name(const std::vector<model::JwtRule>& rules);
 using Requirements = std::map<std::string, std::vector<model::JwtRule>>;  // by requirement_name

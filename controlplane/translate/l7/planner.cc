@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "controlplane/jwks/keys.h"
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/l7/clusters.h"
 
@@ -38,8 +39,8 @@ void Planner::served(const std::string& plan_id, const Progress& progress) {
   progress_ = true;
 }
 
-void Planner::fetched(const std::string& address, const Parsed<std::string>& jwks) {
-  Parsed<std::string> usable = jwks ? usable_jwks(*jwks) : jwks;
+void Planner::fetched(const std::string& address, const Parsed<std::string>& answer) {
+  Parsed<std::string> usable = answer ? jwks::usable_keys(*answer) : answer;
   fetched_.insert_or_assign(address, std::move(usable));
   for (const auto& [host, record] : records_) {
     if (!record.authns.empty()) dirty_.insert(host);
@@ -48,7 +49,7 @@ void Planner::fetched(const std::string& address, const Parsed<std::string>& jwk
 
 Parsed<std::string> Planner::keys_for(const model::JwtRule& rule) const {
   const std::string address = jwks_address(rule);
-  if (address.empty()) return usable_jwks(rule.jwks);
+  if (address.empty()) return jwks::usable_keys(rule.jwks);
   const auto found = fetched_.find(address);
   return found == fetched_.end() ? problem("its key set is not fetched yet") : found->second;
 }

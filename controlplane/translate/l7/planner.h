@@ -51,7 +51,7 @@ class Planner {
   // When something is due though nothing changes.
   std::optional<Clock::time_point> deadline() const;
   void served(const std::string& plan_id, const Progress& progress);
-  void fetched(const std::string& address, const Parsed<std::string>& jwks);
+  void fetched(const std::string& address, const Parsed<std::string>& answer);
 
   Turn turn();
   // Every waypoint whose pod is ready has answered for all that it serves.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controlplane/jwks/keys.h"
 #include "controlplane/translate/by_name.h"
 
 namespace weft::controlplane::translate::l7 {
@@ -124,7 +125,7 @@ std::set<std::string> Reach::policies() const {
 }
 
 ServiceAuthn authn_of(const Facts& facts, const Objects& objects, const source::Service& service,
-                      const JwksLookup& jwks) {
+                      const JwksLookup& lookup) {
   ServiceAuthn out;
   const auto endpoints = facts.endpoints(service);
   auto applies = [&](const model::RequestAuthn& one) {
@@ -146,9 +147,9 @@ ServiceAuthn authn_of(const Facts& facts, const Objects& objects, const source::
       if (!applies(one)) continue;
       out.objects.push_back(key);
       for (model::JwtRule rule : one.rules) {
-        auto keys = jwks(rule);
+        auto keys = lookup(rule);
         if (!keys) out.problems.push_back(rule.issuer + ": " + keys.error().text);
-        rule.jwks = keys ? *keys : never_valid_jwks();
+        rule.jwks = keys ? *keys : jwks::nobodys_keys();
         rule.jwks_uri.clear();
         if (std::find(out.rules.begin(), out.rules.end(), rule) == out.rules.end())
           out.rules.push_back(std::move(rule));

@@ -59,13 +59,9 @@ struct ServiceAuthn {
   std::vector<std::string> problems;  // "issuer: why"
 };
 ServiceAuthn authn_of(const Facts& facts, const Objects& objects, const source::Service& service,
-                      const JwksLookup& jwks);
+                      const JwksLookup& lookup);
 
 // Address to fetch for a rule: jwks_uri, or the issuer's OpenID discovery document; "" when inline.
 std::string jwks_address(const model::JwtRule& rule);
-// The keys of `text` that a verifier can use, as a JWKS; or why there is none.
-Parsed<std::string> usable_jwks(const std::string& text);
-// A JWKS whose private key nobody has.
-const std::string& never_valid_jwks();
 
 }  // namespace weft::controlplane::translate::l7

@@ -151,7 +151,7 @@ TEST(Tokens, AKeySetThatCannotBeHadAdmitsNoTokenAndIsSaid) {
   EXPECT_EQ(*world.last.jwks_uris, std::vector<std::string>{"http://keys/a"});
   const auto& jwt = world.plans["waypoint~shop/weft-waypoint"].services[0].jwt;
   ASSERT_EQ(jwt.size(), 1u);
-  EXPECT_THAT(jwt[0].jwks, HasSubstr("weft-never-valid"));
+  EXPECT_THAT(jwt[0].jwks, HasSubstr("weft-nobody"));
   EXPECT_TRUE(jwt[0].jwks_uri.empty());
   const source::ObjectKey key{"RequestAuthentication.security.istio.io", "shop", "jwt"};
   EXPECT_THAT(world.condition(key, "JwksResolved"), HasSubstr("False NoKeys"));
@@ -159,7 +159,7 @@ TEST(Tokens, AKeySetThatCannotBeHadAdmitsNoTokenAndIsSaid) {
                       std::string("{\"keys\": [{\"kty\": \"RSA\", \"n\": \"AA\"}]}"));
   world.put("");
   EXPECT_THAT(world.plans["waypoint~shop/weft-waypoint"].services[0].jwt[0].jwks,
-              HasSubstr("weft-never-valid"))
+              HasSubstr("weft-nobody"))
       << "a key too short to be one";
   world.world.fetched("http://keys/a", std::string("{\"keys\": [{\"kty\": \"oct\", \"k\": "
                                                    "\"c2VjcmV0\"}, {\"kty\": \"bad\"}]}"));

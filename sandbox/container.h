@@ -10,6 +10,7 @@
 
 #include "sandbox/json.h"
 #include "sandbox/pod_run.h"
+#include "sandbox/pre_stop.h"
 #include "sandbox/probe.h"
 
 namespace weft::sandbox {
@@ -34,6 +35,7 @@ struct PodRun::Container {
   Json last_state = Json::object();
   std::vector<std::string> env;
   std::unique_ptr<Probe> startup, readiness, liveness;
+  std::unique_ptr<PreStop> pre_stop;  // runs; SIGTERM comes after it
 
   bool succeeded() const { return state == State::kTerminated && exit_code == 0; }
   bool over() const { return state == State::kTerminated && !restart_due; }

@@ -122,10 +122,8 @@ void PodRun::hold_or_advance() {
   const auto uid = uid_of(*pod_);
   const auto wanted = [this, uid] { return wants_mesh(around_.store, key_, uid); };
   if (!around_.hold || world_->spec().host_network || !wanted()) return advance();
-  const Json question = {{"cmd", "ready-for-pod"},
-                         {"uid", uid},
-                         {"netns", "/run/netns/" + uid},
-                         {"ips", ips()}};
+  const Json question = {
+      {"cmd", "ready-for-pod"}, {"uid", uid}, {"netns", "/run/netns/" + uid}, {"ips", ips()}};
   const auto trouble = [this](const std::string& text) {
     trouble_ = text;
     if (!text.empty())
@@ -270,11 +268,25 @@ void PodRun::start_probes(Container& container) {
       });
 }
 
+// preStop, if there is one, and then SIGTERM.
+void PodRun::ask_to_end(Container& container) {
+  const auto* handler = at(container.spec, {"lifecycle", "preStop"});
+  if (handler == nullptr) {
+    kill(container.pid, SIGTERM);
+    return;
+  }
+  if (container.pre_stop != nullptr) return;
+  container.pre_stop =
+      std::make_unique<PreStop>(around_.loop, *handler, probe_target(container), [c = &container] {
+        if (c->pid > 0) kill(c->pid, SIGTERM);
+      });
+}
+
 // A failed liveness or startup probe: SIGTERM, SIGKILL after the grace period; the restart policy
 // does the rest.
 void PodRun::stop_container(Container& container) {
   if (container.pid < 0) return;
-  kill(container.pid, SIGTERM);
+  ask_to_end(container);
   const auto grace =
       std::chrono::seconds(number(*pod_, {"spec", "terminationGracePeriodSeconds"}, 30));
   around_.loop.after(grace, [alive = alive_, c = &container, pid = container.pid] {
@@ -294,6 +306,7 @@ void PodRun::container_ended(Container& container, int wait_status) {
   container.startup.reset();
   container.readiness.reset();
   container.liveness.reset();
+  container.pre_stop.reset();
   if (phase_ == Phase::kTerminating) return finish_termination();
   const bool is_init =
       std::any_of(init_.begin(), init_.end(), [&](const auto& c) { return c.get() == &container; });
@@ -341,7 +354,12 @@ void PodRun::terminate(Clock::duration grace) {
       for (const auto& container : *group) {
         container->liveness.reset();
         container->startup.reset();
-        if (container->pid > 0) kill(container->pid, grace.count() > 0 ? SIGTERM : SIGKILL);
+        if (container->pid <= 0) continue;
+        if (grace.count() > 0) {
+          ask_to_end(*container);
+        } else {
+          kill(container->pid, SIGKILL);
+        }
       }
     }
   }

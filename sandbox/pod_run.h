@@ -1,6 +1,7 @@
 // PodRun: one pod's life on a node, as a kubelet leads it.
 //
-//   kPending ─captured, if it is of the mesh; init containers done, containers started→ kRunning ─all ended→ kFinished
+//   kPending ─captured, if it is of the mesh; init containers done, containers started→ kRunning
+//   ─all ended→ kFinished
 //      └───────────────── terminate ───────────────→ kTerminating ─all ended, world removed→ kGone
 //
 // Owns the pod's world and its containers. Runs on the daemon's loop; tells the owner by `changed`
@@ -47,7 +48,8 @@ class PodRun {
 
   // Makes the world and starts the first containers. A failure is shown in status and tried again.
   void start();
-  // SIGTERM now, SIGKILL after `grace`. A second call with less grace shortens the wait.
+  // preStop and then SIGTERM, SIGKILL after `grace`, which begins now. A second call with less
+  // grace shortens the wait.
   void terminate(Clock::duration grace);
 
   // Sends `number` to every running container. `held`: what ends stays ended until it is called
@@ -71,6 +73,7 @@ class PodRun {
   void container_ended(Container& container, int wait_status);
   void start_probes(Container& container);
   void stop_container(Container& container);
+  void ask_to_end(Container& container);
   void finish_termination();
   Container* find(const std::string& name) const;
   ProbeTarget probe_target(const Container& container) const;

@@ -134,6 +134,25 @@ json pod_labels(const Envoy& envoy) {
   return labels;
 }
 
+// Ends connections with their next answers and waits until none is left, a second before the grace
+// is over at the latest. Envoy's administration takes changes only by POST and on the loopback.
+std::string drain_script(std::uint32_t seconds) {
+  return "ask() { exec 3<>/dev/tcp/127.0.0.1/15000 || return; printf '%s HTTP/1.1\\r\\nhost: "
+         "a\\r\\ncontent-length: 0\\r\\nconnection: close\\r\\n\\r\\n' \"$1\" >&3; cat <&3; exec "
+         "3>&-; }\n"
+         "ask 'POST /healthcheck/fail' >/dev/null\n"
+         "ask 'POST /drain_listeners?graceful' >/dev/null\n"
+         "for ((left = " +
+         std::to_string(seconds) +
+         "; left > 0; left--)); do\n"
+         "  sleep 1\n"
+         "  case $(ask 'GET /stats?filter=^listener[.][^a].*downstream_cx_active$') in\n"
+         "    *'active: '[1-9]*) ;;\n"
+         "    *) break ;;\n"
+         "  esac\n"
+         "done\n";
+}
+
 json pod_spec(const Envoy& envoy, const EnvoySettings& settings) {
   const std::string drain = std::to_string(settings.drain_seconds);
   const json container = {
@@ -151,6 +170,9 @@ json pod_spec(const Envoy& envoy, const EnvoySettings& settings) {
         {"readOnlyRootFilesystem", true},
         {"runAsNonRoot", true},
         {"capabilities", {{"drop", only("ALL")}}}}},
+      {"lifecycle",
+       {{"preStop",
+         {{"exec", {{"command", {"/bin/bash", "-c", drain_script(settings.drain_seconds)}}}}}}}},
       {"ports", only({{"name", "status-port"}, {"containerPort", kReadyPort}})},
       {"readinessProbe",
        {{"httpGet", {{"path", "/healthz/ready"}, {"port", kReadyPort}}},

@@ -33,7 +33,7 @@ struct EnvoySettings {
   std::string server;       // "172.31.0.254:15012": discovery and access logs
   std::string server_name;  // the name that its certificate must have
   std::string roots_pem;
-  std::string image = "weft/envoy:1.40.0";
+  std::string image = "weft/envoy:1.40.0";  // with bash and coreutils: preStop drains by them
   // What connections have to end in peace when a listener changes, and a waypoint leaves.
   std::uint32_t drain_seconds = 15;
   std::uint32_t concurrency = 1;

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 
 import pytest
 import weft
@@ -284,3 +285,23 @@ def test_exec_takes_options_after_the_pod(mesh, ns):
     out = mesh.sb("exec", "two", "-n", ns, "-c", "second", "--", "/bin/sh", "-c", "echo $WHICH -c $0", "--", check=False)
     assert out.stdout == "second -c --\n", out
     assert mesh.sb("exec", "-n", ns, "two", "--", check=False).returncode == 64
+
+
+@pytest.mark.parametrize("handler, grace, wanted", [
+    ({"exec": {"command": ["/bin/sh", "-c", "sleep 1; echo pre >> $FILE"]}}, 10, ["pre", "term"]),
+    ({"sleep": {"seconds": 1}}, 10, ["term"]),
+    ({"exec": {"command": ["/nowhere"]}}, 10, ["term"]),
+    ({"exec": {"command": ["sleep", "60"]}}, 1, []),
+], ids=["exec", "sleep", "broken", "endless"])
+def test_pre_stop_comes_before_the_end_and_within_the_grace(mesh, ns, tmp_path, handler, grace, wanted):
+    file = tmp_path / "said"
+    file.write_text("")
+    one = pod(ns, "p", ["/bin/sh", "-c", f"trap 'echo term >> {file}; exit' TERM; while :; do sleep 0.1; done"], node="node1", terminationGracePeriodSeconds=grace)
+    one["spec"]["containers"][0] |= {"lifecycle": {"preStop": handler}, "env": [{"name": "FILE", "value": str(file)}]}
+    mesh.apply([one])
+    mesh.wait("pod", "p", ns=ns)
+    begun = time.monotonic()
+    mesh.delete("pod", "p", ns)
+    took = time.monotonic() - begun
+    assert file.read_text().split() == wanted
+    assert took < 6 and (took >= 1 or "/nowhere" in str(handler)), took

@@ -3,6 +3,7 @@
 import base64
 import json
 import subprocess
+import time
 
 import pytest
 import weft
@@ -156,6 +157,27 @@ def test_policy_at_the_gateway_knows_the_clients_address(edge, field):
         assert edge.curl(f"http://{ip}/none", "-H", "host: nobody.example", client="other")[0] == 403, "policy is asked first"
     finally:
         edge.mesh.delete("authorizationpolicy.security.istio.io", "edge", ns="weft-system")
+
+
+def test_a_gateway_that_is_removed_finishes_what_it_has(edge):
+    listeners = [{"name": "plain", "port": 80, "protocol": "HTTP"}]
+    edge.mesh.apply([api("Gateway", "shop", "front", {"gatewayClassName": "weft", "listeners": listeners}), http_route("shop", "mine", ["shop.example"])])
+    try:
+        url = f"http://{edge.address('shop', 'front')}/product/1"
+        edge.until(200, url, "-H", "host: shop.example")
+        edge.mesh.exec("shop", "product", "curl", "-s", "-d", json.dumps({"delay": 1.5}), "http://127.0.0.1:8080/__fault")
+        hammer = python_app("hammer", url, "--rate", 20, "--seconds", 6, "-c", 40, "--reuse", "--timeout", 5, "-H", "host: shop.example")
+        load = edge.mesh.popen("outside", "client", *hammer, stdout=subprocess.PIPE, text=True)
+        eventually(lambda: edge.count("shop") > 0 and load.poll() is None)
+        time.sleep(2)
+    finally:
+        edge.mesh.delete("gateway.gateway.networking.k8s.io", "front", ns="shop")
+    got = json.loads(load.communicate(timeout=30)[0])
+    edge.mesh.exec("shop", "product", "curl", "-s", "-d", "{}", "http://127.0.0.1:8080/__fault")
+    edge.mesh.delete("httproute", "mine", ns="shop")
+    # Who comes after it is gone is refused; nobody is cut off.
+    assert got["counts"].get("200 product-shop", 0) > 20, (got["counts"], got["errors"])
+    assert not [text for _, text in got["errors"] if "refused" not in text and "timed out" not in text], got["errors"]
 
 
 def test_tls_by_sni_redirect_and_a_secret_that_changes_and_breaks(edge, tmp_path):

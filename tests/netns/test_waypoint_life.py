@@ -17,7 +17,7 @@ L7 = "WeftL7Enforced"
 
 # HTTP/1.1 with kept connections; its own counter is what tests believe.
 APP = """
-import collections, http.server, json, socket
+import collections, http.server, json, socket, time
 counts = collections.Counter()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -25,6 +25,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = json.dumps(counts).encode() if self.path == "/count" else b"here"
         counts[self.path] += 1
+        if self.path == "/slow": time.sleep(3)
         self.send_response(200)
         self.send_header("x-bookinfo", "app")
         self.send_header("content-length", str(len(body)))
@@ -155,6 +156,24 @@ def test_a_waypoint_that_dies_lets_nothing_through_and_comes_again(world, how):
     assert "200" not in statuses(denied["counts"]) and "403" in statuses(denied["counts"]), shown([denied])
     assert world.reached("guarded", "/secret") == before
     assert [key for at, key in allowed["log"] if at > 7] and {key for at, key in allowed["log"] if at > 7} == {"200 waypoint"}, shown([allowed])
+
+
+def test_a_rolling_update_of_a_waypoint_loses_no_request(world):
+    """The new pod is ready before the old one is told to end; that one finishes what it has."""
+    world.settle()
+    before, old = world.reached("guarded", "/secret"), set(world.waypoint_pods())
+    loads = [world.load("plain", "/", 9, 60, "--reuse"), world.load("plain", "/slow", 9, 4), world.load("guarded", "/open", 9, 40),
+             world.load("guarded", "/secret", 9, 40, "--reuse")]
+    time.sleep(1)
+    deployment = world.mesh.get("deployment", "weft-waypoint", NS)
+    deployment["spec"]["template"]["metadata"]["annotations"] = {"restarted": "now"}
+    world.mesh.apply([{key: deployment[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {k: deployment["metadata"][k] for k in ("name", "namespace", "labels")}}])
+    eventually(lambda: (now := set(world.waypoint_pods())) and not now & old, 30, every=0.2, what="another pod")
+    results = [one() for one in loads]
+    for one in results[:3]:
+        assert set(one["counts"]) == {"200 waypoint"}, shown([one])
+    assert statuses(results[3]["counts"]) == {"403"}, shown(results[3:])
+    assert world.reached("guarded", "/secret") == before
 
 
 def test_without_a_waypoint_policy_is_closed_and_routing_open_and_status_says_so(world):

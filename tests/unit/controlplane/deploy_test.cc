@@ -40,6 +40,22 @@ TEST(Deploy, EveryObjectSaysWhoseItIs) {
   }
 }
 
+TEST(Deploy, EnvoysDrainWithinTheirGraceBeforeTheyEnd) {
+  for (const bool gateway : {false, true}) {
+    Envoy envoy = waypoint();
+    envoy.gateway = gateway;
+    const json pod = manifests(envoy, settings())[2]["spec"]["template"]["spec"];
+    const json command = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"];
+    ASSERT_EQ(command.size(), 3u);
+    const std::string script = command[2];
+    EXPECT_NE(script.find("POST /healthcheck/fail"), std::string::npos);
+    EXPECT_NE(script.find("left = " + std::to_string(settings().drain_seconds) + ";"),
+              std::string::npos);
+    EXPECT_GT(pod["terminationGracePeriodSeconds"], settings().drain_seconds + 2);
+    EXPECT_EQ(std::system(("bash -n <<'END'\n" + script + "END\n").c_str()), 0);
+  }
+}
+
 TEST(Deploy, APersonsLabelsDoNotHideOurs) {
   Envoy gateway = waypoint();
   gateway.gateway = true;

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/fd.h"
 #include "source/kube/reflector.h"
+#include "source/kube/transport.h"
 
 namespace weft::source::kube {
 namespace {
@@ -111,36 +112,13 @@ KubeSource::State::~State() {
 
 void KubeSource::State::start(Line& line) {
   const Request request = line.reflector.next();
-  const Access& access = options_.access;
   if (line.curl == nullptr) line.curl = curl_easy_init();
   WEFT_ASSERT(line.curl != nullptr);
   CURL* curl = line.curl;
-  curl_easy_reset(curl);
   curl_slist_free_all(line.headers);
-  line.headers = curl_slist_append(nullptr, "Accept: application/json");
-  const std::string bearer = access.bearer();
-  if (!bearer.empty()) {
-    line.headers = curl_slist_append(line.headers, ("Authorization: Bearer " + bearer).c_str());
-  }
-  const auto pem = [curl](CURLoption option, const std::string& text) {
-    curl_blob blob{const_cast<char*>(text.data()), text.size(), CURL_BLOB_COPY};
-    if (!text.empty()) curl_easy_setopt(curl, option, &blob);
-  };
-  pem(CURLOPT_CAINFO_BLOB, access.ca_pem);
-  pem(CURLOPT_SSLCERT_BLOB, access.certificate_pem);
-  pem(CURLOPT_SSLKEY_BLOB, access.key_pem);
-  curl_easy_setopt(curl, CURLOPT_URL, (access.server + request.path).c_str());
-  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, line.headers);
-  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS);
+  line.headers = prepare(curl, options_.access, request.path);
   curl_easy_setopt(curl, CURLOPT_PIPEWAIT, 1L);
   curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, request.watch ? nullptr : "");
-  curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 15L);
-  curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 5L);
-  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 5'000L);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(request.limit.count()));
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &line);

@@ -133,6 +133,12 @@ std::optional<Problem> NodeAuthorizer::refuse(const Caller& caller,
     return Problem{wanted.str() + " is not of the trust domain " + trust_domain_};
   if (caller.any_node) return std::nullopt;
   std::lock_guard lock(mutex_);
+  if (!caller.pod.empty()) {
+    const auto pod = pods_.find(caller.pod);
+    const bool runs = pod != pods_.end() && pod->second.uid == caller.pod_uid &&
+                      (caller.node.empty() || pod->second.node == caller.node);
+    if (!runs) return Problem{"the caller's pod " + caller.pod + " no longer runs"};
+  }
   const std::string account = wanted.ns + "/" + wanted.service_account;
   if (caller.identity == wanted) {
     // A certificate proves no more than that a pod had it: a stolen one is not renewed for ever.

@@ -1,5 +1,5 @@
-// Who may ask for which identity. Tokens: which node a bearer token speaks for. NodeAuthorizer:
-// which identities live on a node. Any thread (one lock each).
+// Who may ask for which identity. TokenCheck: who a bearer token speaks for (Tokens: a file says
+// it). NodeAuthorizer: which identities live on a node. Any thread (one lock each).
 #pragma once
 
 #include <map>
@@ -21,12 +21,22 @@ struct Caller {
   std::string node;
   bool any_node = false;
   std::optional<mesh::Identity> identity;  // of a client certificate, or given for the token
+  // Of a token that is bound to a pod, "ns/name" and UID: good as long as that very pod runs (on
+  // `node`, where it speaks for one).
+  std::string pod, pod_uid;
   bool operator==(const Caller&) const = default;
+};
+
+class TokenCheck {
+ public:
+  virtual ~TokenCheck() = default;
+  // Nothing: not a good token. May block. Any thread.
+  virtual std::optional<Caller> find(const std::string& token, WallClock::time_point now) = 0;
 };
 
 // A YAML list of {token, node, expires?, identity?}; `expires` is RFC 3339 UTC. Read again when the
 // file changes; a broken file keeps the tokens that were there.
-class Tokens {
+class Tokens : public TokenCheck {
  public:
   static Parsed<std::map<std::string, std::pair<Caller, WallClock::time_point>>> parse(
       const std::string& text, const std::string& file);
@@ -34,7 +44,7 @@ class Tokens {
   explicit Tokens(std::string path) : path_(std::move(path)) {}
   // The file as it is now must be good.
   std::optional<Problem> load();
-  std::optional<Caller> find(const std::string& token, WallClock::time_point now);
+  std::optional<Caller> find(const std::string& token, WallClock::time_point now) override;
   std::optional<Problem> trouble() const;  // why the last reload failed
 
  private:

@@ -101,7 +101,7 @@ class Certificates final : public auth::IstioCertificateService::CallbackService
 class Doorman final : public grpc::AuthMetadataProcessor {
  public:
   explicit Doorman(const Services& services) : services_(services) {}
-  bool IsBlocking() const override { return false; }
+  bool IsBlocking() const override { return true; }  // the API server may be asked
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* peer, OutputMetadata*,
                        OutputMetadata*) override {
     if (envoy_of(metadata, services_)) return grpc::Status::OK;
@@ -158,7 +158,8 @@ std::variant<ca::Caller, grpc::Status> authenticate(const ClientMetadata& metada
   }
   const bool is_tls =
       peer != nullptr && one_property(*peer, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME) == "ssl";
-  if (services.tokens == nullptr && !is_tls) return ca::Caller{.any_node = true};
+  const bool trusted = services.tokens == nullptr || services.trust_plaintext;
+  if (trusted && !is_tls) return ca::Caller{.any_node = true};
   services.counters.unauthenticated.fetch_add(1, std::memory_order_relaxed);
   return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                       "a bearer token or a mesh certificate is required");

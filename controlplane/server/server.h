@@ -38,7 +38,7 @@ struct Counters {
 struct Services {
   xds::Cache& cache;
   ca::Authority& authority;
-  ca::Tokens* tokens;  // null: no bearer token is good, and plaintext callers are trusted
+  ca::TokenCheck* tokens;  // null: no bearer token is good, and plaintext callers are trusted
   ca::NodeAuthorizer& nodes;
   Counters& counters;
   // For Envoys: null where there are none. A token of `envoy_tokens` opens streams of `fleet` for
@@ -46,6 +46,7 @@ struct Services {
   xds::Fleet* fleet = nullptr;
   const ca::EnvoyTokens* envoy_tokens = nullptr;
   telemetry::Collector* collector = nullptr;
+  bool trust_plaintext = false;  // callers without a token, though there are tokens
 };
 
 struct ServerOptions {

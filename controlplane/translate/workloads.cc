@@ -72,8 +72,8 @@ void World::translate_pod(const View& view, const std::string& ns, const std::st
                           Changes& out) {
   const source::Pod* pod = find(facts_.pods, ns, name);
   const bool alive = pod != nullptr && !pod->finished();
-  placements_.push_back(
-      {ns + "/" + name, alive ? pod->node_name : "", ns, alive ? pod->service_account : ""});
+  placements_.push_back({ns + "/" + name, alive ? pod->node_name : "", ns,
+                         alive ? pod->service_account : "", alive ? pod->uid : ""});
   std::optional<mesh::Workload> workload;
   if (pod != nullptr) {
     const auto of_node = facts_.nodes.find(pod->node_name);

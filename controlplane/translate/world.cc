@@ -143,7 +143,7 @@ void World::put_pod(const source::Object& object) {
     std::vector<std::tuple<std::string, std::uint16_t, std::string>> ports;
     for (const source::ContainerPort& one : pod.ports)
       ports.emplace_back(one.name, one.port, one.protocol);
-    return std::tuple(pod.labels, pod.ips, pod.service_account, pod.node_name, pod.ready,
+    return std::tuple(pod.uid, pod.labels, pod.ips, pod.service_account, pod.node_name, pod.ready,
                       pod.deleting, pod.finished(), std::move(ports));
   };
   const source::Pod* before = find(facts_.pods, object.ns, object.name);

@@ -41,7 +41,7 @@ struct Changes {
 // Where a pod runs, for the CA: who may ask for this identity.
 struct Placement {
   std::string pod;  // "ns/name"
-  std::string node, ns, service_account;
+  std::string node, ns, service_account, uid;
 };
 
 class World {

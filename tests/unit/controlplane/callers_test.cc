@@ -58,6 +58,25 @@ TEST(NodeAuthorizer, GrantsOnlyIdentitiesThatLiveOnTheCallersNode) {
   EXPECT_FALSE(nodes.refuse(node1, db));
 }
 
+TEST(NodeAuthorizer, ABoundTokenIsGoodWhileItsVeryPodRuns) {
+  NodeAuthorizer nodes("cluster.local");
+  const mesh::Identity web{"cluster.local", "shop", "web"}, node{"cluster.local", "sys", "node"};
+  nodes.apply(
+      {{"shop/web-1", "node1", "shop", "web", "w1"}, {"sys/z", "node1", "sys", "node", "u1"}});
+  Caller caller{.node = "node1", .identity = node, .pod = "sys/z", .pod_uid = "u1"};
+  EXPECT_FALSE(nodes.refuse(caller, web));
+  EXPECT_FALSE(nodes.refuse(caller, node));
+  caller.node = "node2";
+  EXPECT_TRUE(nodes.refuse(caller, web)) << "it never ran there";
+  caller.node = "node1";
+  nodes.apply({{"sys/z", "node1", "sys", "node", "u2"}});
+  EXPECT_TRUE(nodes.refuse(caller, web)) << "same name, another pod";
+  EXPECT_TRUE(nodes.refuse(caller, node)) << "not even its own";
+  nodes.apply({{"sys/z", "", "sys", "", ""}});
+  caller.pod_uid = "";
+  EXPECT_TRUE(nodes.refuse(caller, web)) << "it is gone";
+}
+
 class TokenFile : public testing::Test {
  protected:
   TokenFile() {

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -19,8 +20,11 @@
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/callers.h"
 #include "controlplane/ca/files.h"
+#include "controlplane/ca/reviewer.h"
+#include "controlplane/deploy/kube.h"
 #include "controlplane/directory.h"
 #include "controlplane/envoys.h"
+#include "controlplane/leader/elector.h"
 #include "controlplane/metrics.h"
 #include "controlplane/server/server.h"
 #include "controlplane/telemetry/collector.h"
@@ -28,6 +32,7 @@
 #include "controlplane/xds/cache.h"
 #include "controlplane/xds/fleet.h"
 #include "source/files.h"
+#include "source/kube/client.h"
 #include "source/kube/source.h"
 
 namespace weft::controlplane {
@@ -36,6 +41,7 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kTick = std::chrono::milliseconds(500);
+constexpr auto kReviewMost = std::chrono::seconds(3);
 // After a restart nodes keep what they know until the Envoys that were there are back, so that no
 // service loses its waypoint meanwhile; and no longer than this. Envoy comes back within a second
 // (deploy::bootstrap).
@@ -50,6 +56,16 @@ std::string rfc3339(WallClock::time_point time) {
   char text[32];
   std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
   return text;
+}
+
+// Unlike every other replica, and every former life of this one.
+std::string replica_name() {
+  char host[256] = "weft-controlplane";
+  ::gethostname(host, sizeof host - 1);
+  std::random_device chance;
+  char suffix[16];
+  std::snprintf(suffix, sizeof suffix, "_%08x", chance());
+  return std::string(host) + suffix;
 }
 
 translate::Options world_options(const Config& config) {
@@ -80,6 +96,9 @@ class App::State {
   xds::Cache cache;
   std::unique_ptr<ca::Authority> authority;
   std::optional<ca::Tokens> tokens;
+  std::unique_ptr<source::kube::Client> review_client;  // under the reviewer's lock
+  std::unique_ptr<ca::Reviewer> reviewer;
+  std::unique_ptr<leader::Elector> elector;  // outlives `envoys`, whose outcome asks it
   ca::NodeAuthorizer nodes;
   server::Counters counters;
   Gauges gauges;
@@ -100,6 +119,8 @@ class App::State {
   std::optional<Problem> serve_certificate();
   std::optional<Problem> start_ca();
   std::optional<Problem> start_source();
+  std::optional<Problem> start_kube();
+  Parsed<std::unique_ptr<deploy::Outcome>> outcome();
   json status() const;
   json clients() const;
   json ca_info() const;
@@ -107,6 +128,7 @@ class App::State {
   json issue(const json& request);
 
   ca::Serving serving_;
+  source::kube::Access access_;  // where the source is an API server
   std::uint64_t problems_seen_ = 0;
   std::string tokens_trouble_;
 };
@@ -145,25 +167,59 @@ std::optional<Problem> App::State::start_envoys() {
   if (!opened) return opened.error();
   envoy_tokens.emplace(std::move(*opened));
   collector = std::make_unique<telemetry::Collector>(telemetry::Options{}, directory);
-  auto started = Envoys::start(config, fleet, *envoy_tokens, world);
+  auto written = outcome();
+  if (!written) return written.error();
+  auto started = Envoys::start(config, fleet, *envoy_tokens, world, std::move(*written));
   if (!started) return started.error();
   envoys = std::move(*started);
   tick();
   return std::nullopt;
 }
 
-std::optional<Problem> App::State::start_source() {
-  if (config.source_dir.empty()) {
-    auto access = source::kube::find_access(config.kubeconfig);
-    if (!access) return Problem{"--source: " + access.error().text};
-    auto opened =
-        source::kube::KubeSource::open({.access = std::move(*access),
-                                        .resources = source::kube::controlplane_resources(),
-                                        .admit = translate::admit});
-    if (!opened) return Problem{"--source: " + opened.error().text};
-    objects = std::move(*opened);
+Parsed<std::unique_ptr<deploy::Outcome>> App::State::outcome() {
+  if (!config.out_dir.empty()) return deploy::files_outcome(config.out_dir);
+  if (!config.out_kube) return nullptr;
+  const auto slash = config.lease.find('/');
+  elector = std::make_unique<leader::Elector>(
+      leader::ElectorOptions{.access = access_,
+                             .ns = config.lease.substr(0, slash),
+                             .name = config.lease.substr(slash + 1),
+                             .me = config.replica.empty() ? replica_name() : config.replica});
+  return deploy::kube_outcome({.access = access_,
+                               .resources = source::kube::controlplane_resources(),
+                               .term = [this] { return elector->term(); }});
+}
+
+std::optional<Problem> App::State::start_kube() {
+  auto access = source::kube::find_access(config.kubeconfig);
+  if (!access) return Problem{"--source: " + access.error().text};
+  access_ = std::move(*access);
+  auto opened = source::kube::KubeSource::open({.access = access_,
+                                                .resources = source::kube::controlplane_resources(),
+                                                .admit = translate::admit});
+  if (!opened) return Problem{"--source: " + opened.error().text};
+  objects = std::move(*opened);
+  if (tokens) return std::nullopt;  // a file says who is who
+  review_client = std::make_unique<source::kube::Client>(access_);
+  const auto ask = [this](const std::string& body) -> std::optional<std::string> {
+    const auto reply = review_client->call({.method = "POST",
+                                            .path = "/apis/authentication.k8s.io/v1/tokenreviews",
+                                            .body = body,
+                                            .limit = kReviewMost});
+    if (reply.ok()) return reply.body;
+    spdlog::warn("TokenReview: {}", reply.describe());
     return std::nullopt;
-  }
+  };
+  reviewer = std::make_unique<ca::Reviewer>(
+      config.trust_domain, ca::ReviewerOptions{.audience = config.token_audience,
+                                               .node_accounts = {config.node_accounts.begin(),
+                                                                 config.node_accounts.end()},
+                                               .ask = ask});
+  return std::nullopt;
+}
+
+std::optional<Problem> App::State::start_source() {
+  if (config.source_dir.empty()) return start_kube();
   auto opened =
       source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
   if (!opened) return opened.error();
@@ -185,6 +241,7 @@ std::optional<Problem> App::State::start() {
   turn();
   if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
   if (!world.knows_keys()) envoys_wait_until = Clock::now() + kEnvoysWaitMax;
+  ca::TokenCheck* const checked = reviewer.get();
   auto started =
       server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
                              .tls_address = config.tls_address,
@@ -194,8 +251,15 @@ std::optional<Problem> App::State::start() {
                              .roots_path = authority->bundle_path(),
                              .nodes_wait = nodes_wait_until.has_value(),
                              .envoys_wait = envoys_wait_until.has_value()},
-                            {cache, *authority, tokens ? &*tokens : nullptr, nodes, counters,
-                             &fleet, &*envoy_tokens, collector.get()});
+                            {.cache = cache,
+                             .authority = *authority,
+                             .tokens = tokens ? &*tokens : checked,
+                             .nodes = nodes,
+                             .counters = counters,
+                             .fleet = &fleet,
+                             .envoy_tokens = &*envoy_tokens,
+                             .collector = collector.get(),
+                             .trust_plaintext = !tokens});
   if (!started) return started.error();
   server = std::move(*started);
   if (!config.metrics_address.empty()) {
@@ -271,6 +335,7 @@ void App::State::publish(const source::Batch& batch) {
   gauges.translate_problems = world.problems();
   if (server) server->wake();
   envoys->take(changes);
+  envoys->observed(batch);
   const auto took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
   gauges.last_change_to_push_us = static_cast<std::uint64_t>(took.count());
   spdlog::info("configuration changed upserts={} deletes={} generation={} plans={} took_us={}",
@@ -316,6 +381,7 @@ json App::State::status() const {
   out["generation"] = {{"source", gauges.source_generation.load()},
                        {"translate", gauges.translate_generation.load()},
                        {"xds", cache.generation()}};
+  if (elector) out["leads"] = elector->term() != 0;
   out["resources"] = {{"addresses", cache.size(ztunnel::kAddressType)},
                       {"policies", cache.size(ztunnel::kAuthorizationType)}};
   return out;

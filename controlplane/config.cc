@@ -7,6 +7,18 @@
 namespace weft::controlplane {
 namespace {
 
+// "NAMESPACE/NAME", of what Kubernetes allows in both.
+bool is_name_of_namespace(const std::string& text) {
+  const auto slash = text.find('/');
+  const auto good = [](std::string_view part) {
+    return !part.empty() && part.size() <= 253 &&
+           part.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") ==
+               std::string_view::npos;
+  };
+  return slash != std::string::npos && good(std::string_view(text).substr(0, slash)) &&
+         good(std::string_view(text).substr(slash + 1));
+}
+
 std::optional<Problem> check(Config& config, const std::string& source, const std::string& out,
                              const std::string& ttl) {
   constexpr std::string_view kFiles = "files:";
@@ -20,9 +32,21 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
   } else if (source != "kube") {
     return Problem{"--source: must be files:DIR, kube or kube:KUBECONFIG, got " + source};
   }
-  if (!out.empty() && (!out.starts_with(kFiles) || out.size() == kFiles.size()))
-    return Problem{"--out: must be files:DIR, got " + out};
-  if (!out.empty()) config.out_dir = out.substr(kFiles.size());
+  config.out_kube = out == "kube";
+  if (config.out_kube && !config.source_dir.empty())
+    return Problem{"--out: kube goes with --source=kube, got --source=" + source};
+  if (!out.empty() && !config.out_kube) {
+    if (!out.starts_with(kFiles) || out.size() == kFiles.size())
+      return Problem{"--out: must be files:DIR or kube, got " + out};
+    config.out_dir = out.substr(kFiles.size());
+  }
+  if (!is_name_of_namespace(config.lease))
+    return Problem{"--lease: must be NAMESPACE/NAME, got " + config.lease};
+  for (const std::string& account : config.node_accounts) {
+    if (!is_name_of_namespace(account))
+      return Problem{"--node-accounts: must be NAMESPACE/NAME, got " + account};
+  }
+  if (config.token_audience.empty()) return Problem{"--token-audience: must not be empty"};
   const auto life = parse_duration(ttl);
   if (!life || *life < std::chrono::seconds(5) || *life > std::chrono::hours(24)) {
     return Problem{"--certificate-ttl: must be from 5s to 24h, got " + ttl};
@@ -119,7 +143,19 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   app.add_option(
       "--out", out,
       "Where deployments and statuses are written: files:DIR (DIR/objects and DIR/status "
-      "exist)");
+      "exist), or kube (to the API server of --source, by the replica that has the lease)");
+  app.add_option("--lease", config.lease,
+                 "NAMESPACE/NAME of the Lease that says which replica writes")
+      ->capture_default_str();
+  app.add_option("--replica", config.replica, "Our name in the lease, unlike every other's");
+  app.add_option("--token-audience", config.token_audience,
+                 "With --source=kube: the audience that a service account's token must have")
+      ->capture_default_str();
+  app.add_option("--node-accounts", config.node_accounts,
+                 "With --source=kube: NAMESPACE/NAME of the service accounts that speak for the "
+                 "node of their pod")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--envoy-server", config.envoy_server,
                  "ADDRESS:PORT of --tls as waypoints and gateways reach it");
   app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")

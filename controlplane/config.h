@@ -26,7 +26,13 @@ struct Config {
   std::string root_cert, root_key;
   std::string metrics_address = "0.0.0.0:15014";  // empty: none
   std::string api = "127.0.0.1:15018";            // PATH or ADDR:PORT; empty: none
-  std::string out_dir;       // --out files:DIR; empty: nothing is deployed and no status is written
+  std::string out_dir;    // --out files:DIR; empty, and not out_kube: nothing is deployed and no
+                          // status is written
+  bool out_kube = false;  // --out kube: to the API server of --source, by whoever has the lease
+  std::string lease = "weft-system/weft-controlplane";                 // --lease
+  std::string replica;                                                 // --replica; empty: made up
+  std::string token_audience = "weft-ca";                              // --token-audience
+  std::vector<std::string> node_accounts = {"weft-system/weft-node"};  // --node-accounts
   std::string envoy_server;  // --envoy-server ADDR:PORT, where Envoys find us; empty: none is made
   std::string log_level = "info";
   bool log_json = false;

@@ -44,13 +44,10 @@ Envoys::~Envoys() = default;
 
 Parsed<std::unique_ptr<Envoys>> Envoys::start(const Config& config, xds::Fleet& fleet,
                                               const ca::EnvoyTokens& tokens,
-                                              translate::World& world) {
+                                              translate::World& world,
+                                              std::unique_ptr<deploy::Outcome> outcome) {
   std::unique_ptr<Envoys> envoys(new Envoys(config, tokens, world));
-  if (!config.out_dir.empty()) {
-    auto outcome = deploy::files_outcome(config.out_dir);
-    if (!outcome) return std::unexpected(outcome.error());
-    envoys->outcome_ = std::move(*outcome);
-  }
+  envoys->outcome_ = std::move(outcome);
   auto* self = envoys.get();
   envoys->feed_ = std::make_unique<envoy::Feed>(
       envoy::Settings{.trust_domain = config.trust_domain, .tracing = {}}, fleet,
@@ -87,7 +84,10 @@ void Envoys::take(const translate::Changes& changes) {
     feed_->remove(id);
     told_.erase(id);
   }
-  if (changes.gateways) gateways(*changes.gateways);
+  // The first time none may be wanted: then what a former life made goes.
+  if (changes.gateways || !planned_)
+    gateways(changes.gateways.value_or(std::vector<translate::DesiredGateway>{}));
+  planned_ = true;
   if (changes.jwks_uris) fetcher_->want(*changes.jwks_uris);
   if (!changes.statuses.empty()) write_statuses(changes.statuses);
   if (!changes.plans.empty()) note("");

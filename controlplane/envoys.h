@@ -23,15 +23,20 @@ namespace weft::controlplane {
 
 class Envoys {
  public:
-  // REQUIRES: the references outlive it.
+  // REQUIRES: the references outlive it. `outcome` null: nothing is deployed, no status is written.
   static Parsed<std::unique_ptr<Envoys>> start(const Config& config, xds::Fleet& fleet,
                                                const ca::EnvoyTokens& tokens,
-                                               translate::World& world);
+                                               translate::World& world,
+                                               std::unique_ptr<deploy::Outcome> outcome);
   ~Envoys();
 
   int wake_fd() const { return wake_.get(); }
   // What an apply() gave, after ztunnel's part of it was published.
   void take(const translate::Changes& changes);
+  // What the source gave for that, afterwards.
+  void observed(const source::Batch& batch) {
+    if (outcome_) outcome_->observed(batch);
+  }
   // Tells World what is new since. True: World has to apply() again.
   bool collect();
   // Twice a second or so: what was drained long enough goes.
@@ -51,6 +56,7 @@ class Envoys {
   Fd wake_;
   std::unique_ptr<deploy::Outcome> outcome_;  // null: nothing is deployed
   deploy::EnvoySettings settings_;
+  bool planned_ = false;                              // gateways() was called once
   std::map<std::string, deploy::Envoy> running_;      // by plan id
   std::map<std::string, Clock::time_point> leaving_;  // plan id → when its Envoy goes
   std::map<std::string, translate::Progress> told_;   // plan id → what World knows

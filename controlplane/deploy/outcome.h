@@ -1,6 +1,5 @@
-// Outcome: where the control plane writes what it wants of the cluster. Files for the sandbox;
-// server-side apply for Kubernetes comes behind the same interface. Owner and thread: the app's
-// loop.
+// Outcome: where the control plane writes what it wants of the cluster. Files for the sandbox,
+// server-side apply for Kubernetes (deploy/kube.h). Owner and thread: the app's loop.
 #pragma once
 
 #include <map>
@@ -31,6 +30,9 @@ class Outcome {
   // Changed statuses, and the keys that are gone.
   virtual std::optional<Problem> statuses(const std::vector<StatusPatch>& changed,
                                           const std::vector<source::ObjectKey>& gone) = 0;
+  // What the source has, after statuses() was told what follows from it: somebody may have undone
+  // what we wrote.
+  virtual void observed(const source::Batch&) {}
 };
 
 // DIR/objects and DIR/status, one file an object, written whole and renamed. Both directories exist

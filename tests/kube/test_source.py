@@ -3,16 +3,14 @@
 import copy
 import json
 import os
-import subprocess
 import time
 
 import pytest
 import xds
-from api_server import KINDS, ApiServer, free_port, spawn
+from api_server import KINDS, ApiServer
+from control_plane import ControlPlane
 
 pytestmark = pytest.mark.skipif("WEFT_KUBE_BIN" not in os.environ, reason="make test-kube runs these: WEFT_KUBE_BIN names no directory")
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BIN = os.environ.get("WEFT_BIN", f"{ROOT}/build/release/bin")
 
 
 def meta(name, ns=None, **labels):
@@ -53,28 +51,6 @@ def world():
                              "addresses": [f"240.0.0.{number + 1}"], "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}],
                              "endpoints": [{"address": f"198.51.100.{number + 1}"}]}})
     return out
-
-
-class ControlPlane:
-    def __init__(self, source, directory):
-        os.makedirs(directory, exist_ok=True)
-        self.log = f"{directory}/log"
-        self.port = free_port()
-        self.process = spawn(
-            [f"{BIN}/weft-controlplane", f"--source={source}", f"--tls=127.0.0.1:{free_port()}", f"--plaintext=127.0.0.1:{self.port}",
-             f"--state-dir={directory}", f"--metrics=127.0.0.1:{free_port()}", f"--api={directory}/api.sock"], stderr=open(self.log, "wb"), stdout=subprocess.DEVNULL)
-        end = time.monotonic() + 60
-        while "serving tls=" not in self.text():
-            assert self.process.poll() is None and time.monotonic() < end, self.text()
-            time.sleep(0.05)
-
-    def text(self):
-        with open(self.log, encoding="utf-8") as log:
-            return log.read()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(10)
 
 
 class Pair:

@@ -156,10 +156,12 @@ std::variant<ca::Caller, grpc::Status> authenticate(const ClientMetadata& metada
             mesh::Identity::parse(one_property(*peer, GRPC_PEER_SPIFFE_ID_PROPERTY_NAME)))
       return ca::Caller{.identity = identity};
   }
-  const bool is_tls =
-      peer != nullptr && one_property(*peer, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME) == "ssl";
+  // "ssl" or "tls" by the kind of credentials; what is neither is not trusted without a token.
+  const std::string transport =
+      peer == nullptr ? "" : one_property(*peer, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME);
+  const bool is_plaintext = transport.empty() || transport == "insecure";
   const bool trusted = services.tokens == nullptr || services.trust_plaintext;
-  if (trusted && !is_tls) return ca::Caller{.any_node = true};
+  if (trusted && is_plaintext) return ca::Caller{.any_node = true};
   services.counters.unauthenticated.fetch_add(1, std::memory_order_relaxed);
   return grpc::Status(grpc::StatusCode::UNAUTHENTICATED,
                       "a bearer token or a mesh certificate is required");

@@ -73,6 +73,12 @@ Changes World::apply(const source::Batch& batch) {
 void World::put(const source::Object& object) {
   const source::ObjectKey key = object.key();
   const std::string& ns = object.ns;
+  const auto set = [&](ObjectStatus now) {
+    ObjectStatus& held = statuses_[key];
+    if (held != now) told_.erase(key);
+    held = std::move(now);
+    dirty_statuses_.insert(key);
+  };
   if (key.kind == "Namespace") {
     if (auto decoded = source::decode_namespace(object))
       facts_.namespaces[object.name] = std::move(*decoded);
@@ -102,12 +108,10 @@ void World::put(const source::Object& object) {
     put_authorization(object);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
     if (auto decoded = istio::decode_peer_authentication(object)) {
-      statuses_[key] = {
-          .key = key,
-          .origin = object.origin,
-          .conditions = {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}},
-          .generation = l7::generation_of(object)};
-      dirty_statuses_.insert(key);
+      set({.key = key,
+           .origin = object.origin,
+           .conditions = {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}},
+           .generation = l7::generation_of(object)});
       facts_.authn[ns][object.name] = std::move(*decoded);
     }
     dirty_policies_ = true;
@@ -122,8 +126,7 @@ void World::put(const source::Object& object) {
                         .generation = l7::generation_of(object)};
     if (key.kind.ends_with("Route.gateway.networking.k8s.io"))
       status.parents = parents_of(object, status.conditions);
-    statuses_[key] = std::move(status);
-    dirty_statuses_.insert(key);
+    set(std::move(status));
   }
 }
 
@@ -166,6 +169,7 @@ void World::put_authorization(const source::Object& object) {
   if (before != nullptr && *before == hash && status.generation == generation) return;
   status.generation = generation;
   status.conditions = decoded->conditions;
+  told_.erase(key);  // the same conditions of another generation are told again
   facts_.authz_hashes[object.ns][object.name] = hash;
   facts_.authz[object.ns][object.name] = std::move(*decoded);
   dirty_policies_ = true;

@@ -321,5 +321,25 @@ TEST(World, EveryMeshObjectHasAStatus) {
   EXPECT_EQ(world.world.problems(), 3u) << "l7 waits for ztunnel and for a waypoint";
 }
 
+TEST(World, TheSameStatusOfAnotherGenerationIsTold) {
+  TestWorld world;
+  const auto told = [&](const std::string& kind, int generation, const std::string& spec) {
+    const auto changes = world.apply("apiVersion: security.istio.io/v1\nkind: " + kind +
+                                     "\nmetadata: {name: p, namespace: shop, generation: " +
+                                     std::to_string(generation) + "}\nspec: " + spec + "\n");
+    return changes.statuses.size();
+  };
+  EXPECT_EQ(told("AuthorizationPolicy", 1, "{action: DENY, rules: [{}]}"), 1u);
+  EXPECT_EQ(told("AuthorizationPolicy", 1, "{action: DENY, rules: [{}]}"), 0u) << "nothing is new";
+  EXPECT_EQ(told("AuthorizationPolicy", 2, "{action: ALLOW, rules: [{}]}"), 1u);
+  EXPECT_EQ(told("PeerAuthentication", 1, "{mtls: {mode: STRICT}}"), 1u);
+  EXPECT_EQ(told("PeerAuthentication", 1, "{mtls: {mode: STRICT}}"), 0u);
+  EXPECT_EQ(told("PeerAuthentication", 2, "{mtls: {mode: PERMISSIVE}}"), 1u);
+  const auto* status = world.world.status({"PeerAuthentication.security.istio.io", "shop", "p"});
+  ASSERT_NE(status, nullptr);
+  EXPECT_EQ(status->generation, 2);
+  EXPECT_EQ(world.erase("PeerAuthentication.security.istio.io", "shop", "p").statuses.size(), 1u);
+}
+
 }  // namespace
 }  // namespace weft::controlplane

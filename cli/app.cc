@@ -24,6 +24,7 @@ struct Line {
   ComponentArguments component;
   LogArguments logs;
   CertificateArguments certificate;
+  ExplainArguments explain;
   int progress = -1;
   bool pre = false, down_all = false, ignored = false;
   std::string shell;
@@ -186,6 +187,29 @@ void add_sandbox(CLI::App* app, Line& line) {
   for (auto* command : sandbox->get_subcommands({})) add_name(command, line, "--name,--sandbox");
 }
 
+CLI::App* add_explain(CLI::App* parent, Line& line) {
+  auto* app = add(parent, line, "explain",
+                  "What becomes of a request, and which objects decide (exit 80: it is refused)",
+                  [&line] { return explain(line.context, line.explain); });
+  auto& e = line.explain;
+  app->add_option("source", e.source, "POD, NS/POD, deployment/NAME or NS/deployment/NAME")
+      ->required();
+  app->add_option("destination", e.destination,
+                  "SERVICE, SERVICE.NS, NS/SERVICE, pod/NAME or an address, with :PORT")
+      ->required();
+  add_namespace(app, e.ns);
+  app->add_option("-X,--method", e.method, "Method of the request")->capture_default_str();
+  app->add_option("-p,--path", e.path, "Path of the request, query included")
+      ->capture_default_str();
+  app->add_option("-H,--header", e.headers, "NAME=VALUE; may come several times")
+      ->allow_extra_args(false);
+  app->footer(
+      "Says from the control plane's knowledge what the data plane does: path, route, policies.\n"
+      "Exit codes: 0 it gets an answer as routed, 80 it is refused or leads nowhere, 1 cannot "
+      "tell.");
+  return app;
+}
+
 // What the whole line means, once it is read. False: said what is wrong with it.
 bool finish(Line& line, bool get) {
   const char* named = std::getenv("WEFT_SANDBOX");
@@ -256,13 +280,14 @@ int run(int argc, char** argv) {
       ->allow_extra_args(false);
   add_namespace(analyze_app, line.objects.ns);
   analyze_app->add_flag("-A,--all-namespaces", line.objects.all_namespaces, "In every namespace");
+  auto* explain_app = add_explain(&app, line);
   auto* version_app = add(&app, line, "version", "Versions of client and server",
                           [&line] { return version(line.context); });
   for (auto* command : ca_app->get_subcommands({})) add_name(command, line, "--sandbox");
   auto* completion_app = app.add_subcommand("completion", "Shell completion: bash, zsh or fish");
   completion_app->add_option("shell", line.shell)->required();
   completion_app->callback([&line] { line.command = [&line] { return completion(line.shell); }; });
-  for (auto* command : {check_app, status_app, ca_app, version_app, analyze_app})
+  for (auto* command : {check_app, status_app, ca_app, version_app, analyze_app, explain_app})
     add_name(command, line, "--sandbox");
   add_sandbox(&app, line);
   try {

@@ -67,6 +67,14 @@ int sandbox_certificate(const Context& context, const CertificateArguments& argu
 // -f: of these manifests, beside what a sandbox holds when one is up; else of the sandbox. 79 when
 // a finding is an error.
 int analyze(const Context& context, const ObjectArguments& arguments);
+
+struct ExplainArguments {
+  std::string source, destination, ns = "default";
+  std::string method = "GET", path = "/";
+  std::vector<std::string> headers;  // "NAME=VALUE"
+};
+// What becomes of a connection or request, and why. 80 when it does not get through.
+int explain(const Context& context, const ExplainArguments& arguments);
 int check(const Context& context, bool pre);
 int status(const Context& context);
 int version(const Context& context);

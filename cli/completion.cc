@@ -7,7 +7,7 @@
 namespace weft::cli {
 namespace {
 
-constexpr const char* kWords = "analyze ca check completion sandbox status version";
+constexpr const char* kWords = "analyze ca check completion explain sandbox status version";
 constexpr const char* kSandboxWords =
     "up down apply delete get label annotate exec wait stop start restart logs certificate";
 constexpr const char* kComponents = "agent ztunnel controlplane envoy dns";
@@ -37,6 +37,7 @@ complete -c weftctl -f
 complete -c weftctl -n __weftctl_at -a '{}'
 complete -c weftctl -n '__weftctl_at completion' -a 'bash zsh fish'
 complete -c weftctl -n '__weftctl_at ca' -a 'status rotate'
+complete -c weftctl -n '__weftctl_at explain' -a '(__weftctl_names pods)'
 complete -c weftctl -n '__weftctl_at sandbox' -a '{}'
 complete -c weftctl -n '__weftctl_at sandbox stop,start,restart,logs' -a '{}'
 complete -c weftctl -n '__weftctl_at sandbox get,delete,label,annotate,wait' -a '{}'
@@ -80,6 +81,8 @@ int completion(const std::string& shell) {
     "1 sandbox "*) words="{}" ;;
     "1 completion "*) words="bash zsh fish" ;;
     "1 ca "*) words="status rotate" ;;
+    "1 explain "*) words="$($names pods "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;
+    "2 explain "*) words="$($names services "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;
     "2 sandbox stop"|"2 sandbox start"|"2 sandbox restart") words="{}" ;;
     "2 sandbox logs") words="{} $($names pods "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;
     "2 sandbox exec") words="$($names pods "${{scope[@]}}" 2>/dev/null | sed 's|.*/||')" ;;

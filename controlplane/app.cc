@@ -24,6 +24,8 @@
 #include "controlplane/deploy/kube.h"
 #include "controlplane/directory.h"
 #include "controlplane/envoys.h"
+#include "controlplane/explain/explain.h"
+#include "controlplane/explain/picture.h"
 #include "controlplane/leader/elector.h"
 #include "controlplane/metrics.h"
 #include "controlplane/server/server.h"
@@ -103,6 +105,7 @@ class App::State {
   server::Counters counters;
   Gauges gauges;
   Directory directory;
+  explain::Picture picture;
   std::unique_ptr<telemetry::Collector> collector;
   xds::Fleet fleet;
   std::optional<ca::EnvoyTokens> envoy_tokens;
@@ -126,6 +129,7 @@ class App::State {
   json ca_info() const;
   json rotate();
   json issue(const json& request);
+  json explain(const json& request);
 
   ca::Serving serving_;
   source::kube::Access access_;  // where the source is an API server
@@ -330,6 +334,7 @@ void App::State::publish(const source::Batch& batch) {
   nodes.apply(
       world.placements());  // before the push: whoever hears of a pod may ask for its certificate
   directory.take(changes);
+  picture.take(changes);
   const std::uint64_t generation = cache.apply(ztunnel::make_update(changes));
   ++gauges.translate_generation;
   gauges.translate_problems = world.problems();
@@ -452,16 +457,26 @@ json App::State::issue(const json& request) {
           {"roots", minted->roots}};
 }
 
+// {"cmd":"explain","source":…,"destination":…}: explain/explain.h.
+json App::State::explain(const json& request) {
+  const auto query = explain::read_query(request);
+  if (!query) return {{"error", query.error().text}};
+  auto answer = explain::explain(world, picture.snapshot(), *query, WallClock::now());
+  return answer ? std::move(*answer) : json{{"error", answer.error().text}};
+}
+
 std::string App::State::answer(const std::string& request, bool trusted) {
   const json parsed = json::parse(request, nullptr, false);
   const std::string command =
       parsed.is_object() && parsed.contains("cmd") && parsed["cmd"].is_string()
           ? parsed["cmd"].get<std::string>()
           : "";
-  json out{{"error", "unknown command, known: status, clients, ca, rotate-root, issue, healthz"}};
+  json out{{"error",
+            "unknown command, known: status, clients, ca, explain, rotate-root, issue, healthz"}};
   if (command == "status") out = status();
   if (command == "clients") out = clients();
   if (command == "ca") out = ca_info();
+  if (command == "explain") out = explain(parsed);
   if (command == "healthz") out = {{"ok", true}, {"version", WEFT_VERSION}};
   if (command == "rotate-root" || command == "issue") {
     out = !trusted             ? json{{"error", command + " is only for the Unix socket"}}

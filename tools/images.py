@@ -51,7 +51,7 @@ def controlplane(bin_dir, registry, tag):
 def envoy(_bin_dir, registry, _tag):
     image = base(f"{registry}/envoy:{ENVOY}", entrypoint=["/usr/local/bin/envoy"], user="1337")
     image.binary("usr/local/bin/envoy", f"{ROOT}/.cache/envoy-{ENVOY}/envoy")
-    for name in ("bash", "sleep"):  # its preStop is a script, as in Envoy's own images
+    for name in ("bash", "cat", "sleep"):  # its preStop is a script, as in Envoy's own images
         image.binary(f"bin/{name}", f"/bin/{name}")
     return image
 

@@ -21,6 +21,7 @@
 #include "controlplane/ca/callers.h"
 #include "controlplane/ca/files.h"
 #include "controlplane/ca/reviewer.h"
+#include "controlplane/ca/shared_state.h"
 #include "controlplane/deploy/kube.h"
 #include "controlplane/directory.h"
 #include "controlplane/envoys.h"
@@ -123,6 +124,8 @@ class App::State {
   std::optional<Problem> start_ca();
   std::optional<Problem> start_source();
   std::optional<Problem> start_kube();
+  std::optional<Problem> fetch_state();
+  void publish_state();
   Parsed<std::unique_ptr<deploy::Outcome>> outcome();
   json status() const;
   json clients() const;
@@ -133,6 +136,9 @@ class App::State {
 
   ca::Serving serving_;
   source::kube::Access access_;  // where the source is an API server
+  std::unique_ptr<source::kube::Client> state_client_;
+  std::optional<ca::SharedState> shared_state_;
+  std::string state_trouble_;
   std::uint64_t problems_seen_ = 0;
   std::string tokens_trouble_;
 };
@@ -194,10 +200,32 @@ Parsed<std::unique_ptr<deploy::Outcome>> App::State::outcome() {
                                .term = [this] { return elector->term(); }});
 }
 
-std::optional<Problem> App::State::start_kube() {
+std::optional<Problem> App::State::fetch_state() {
+  if (!config.source_dir.empty()) return std::nullopt;
   auto access = source::kube::find_access(config.kubeconfig);
   if (!access) return Problem{"--source: " + access.error().text};
   access_ = std::move(*access);
+  if (config.state_secret.empty()) return std::nullopt;
+  state_client_ = std::make_unique<source::kube::Client>(access_);
+  const auto slash = config.state_secret.find('/');
+  shared_state_.emplace(ca::SharedStateOptions{
+      .ns = config.state_secret.substr(0, slash),
+      .secret = config.state_secret.substr(slash + 1),
+      .state_dir = config.state_dir,
+      .call = [this](const source::kube::Call& call) { return state_client_->call(call); }});
+  return shared_state_->fetch();
+}
+
+// What is not written now is tried again with the next tick.
+void App::State::publish_state() {
+  if (!shared_state_) return;
+  const auto bad = shared_state_->publish();
+  const std::string text = bad ? bad->text : "";
+  if (text != state_trouble_ && bad) spdlog::error("the CA's state is not in the cluster: {}", text);
+  state_trouble_ = text;
+}
+
+std::optional<Problem> App::State::start_kube() {
   auto opened = source::kube::KubeSource::open({.access = access_,
                                                 .resources = source::kube::controlplane_resources(),
                                                 .admit = translate::admit});
@@ -239,9 +267,13 @@ std::optional<Problem> App::State::start() {
   ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
   signals.reset(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
   std::signal(SIGPIPE, SIG_IGN);
+  if (auto bad = fetch_state()) return bad;
   if (auto bad = start_ca()) return bad;
   if (auto bad = start_source()) return bad;
   if (auto bad = start_envoys()) return bad;
+  if (shared_state_) {  // nobody may see a root that another replica does not have
+    if (auto bad = shared_state_->publish()) return bad;
+  }
   turn();
   if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
   if (!world.knows_keys()) envoys_wait_until = Clock::now() + kEnvoysWaitMax;
@@ -363,6 +395,7 @@ void App::State::tick() {
   if (text != tokens_trouble_ && !text.empty()) spdlog::error("tokens: {}", text);
   tokens_trouble_ = text;
   if (const auto roots = ca::read_file(authority->bundle_path())) envoys->tick(*roots);
+  publish_state();
 }
 
 json App::State::status() const {
@@ -436,6 +469,7 @@ json App::State::rotate() {
   const auto phase = authority->rotate(WallClock::now());
   if (!phase) return {{"error", phase.error().text}};
   spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(*phase));
+  publish_state();
   if (auto bad = serve_certificate()) return {{"error", bad->text}};
   return ca_info();
 }

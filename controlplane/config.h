@@ -29,6 +29,7 @@ struct Config {
   std::string out_dir;    // --out files:DIR; empty, and not out_kube: nothing is deployed and no
                           // status is written
   bool out_kube = false;  // --out kube: to the API server of --source, by whoever has the lease
+  std::string state_secret;  // --state-secret NAMESPACE/NAME; empty: --state-dir alone
   std::string lease = "weft-system/weft-controlplane";                 // --lease
   std::string replica;                                                 // --replica; empty: made up
   std::string token_audience = "weft-ca";                              // --token-audience

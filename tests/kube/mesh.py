@@ -17,7 +17,6 @@ from cluster.machine import HERE, Trouble, wait_for
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BIN = os.environ.get("WEFT_BIN", f"{ROOT}/build/release/bin")
-TOKEN = "sandbox-" + "t" * 32
 
 
 class Mesh:
@@ -47,7 +46,6 @@ class Mesh:
         crds = os.environ["WEFT_KUBE_CRDS"]
         self.kubectl("apply", "--server-side", "-f", f"{crds}/istio/customresourcedefinitions.gen.yaml")
         self.kubectl("apply", "--server-side", "-k" if os.path.exists(f"{crds}/gateway-api/kustomization.yaml") else "-f", f"{crds}/gateway-api/")
-        self._bootstrap()
         self.apply_weft()
         tell("Weft is ready")
 
@@ -55,25 +53,11 @@ class Mesh:
         self.cluster.down()
         shutil.rmtree(self.images, ignore_errors=True)
 
-    def _bootstrap(self):
-        """The root of the mesh's CA, and the token that ztunnels show."""
-        pki = self.cluster.pki
-        pki.make_root("weft", "cluster.local")
-        with open(pki.path("tokens.yaml"), "w", encoding="ascii") as file:
-            file.write(f'- token: {TOKEN}\n  node: "*"\n')
-        with open(pki.path("weft-ca"), "w", encoding="ascii") as file:
-            file.write(TOKEN)
-        self.kubectl("create", "namespace", "weft-system")
-        self.kubectl("-n", "weft-system", "create", "secret", "generic", "weft-bootstrap", f"--from-file=ca.key={pki.path('weft.key')}",
-                     f"--from-file=ca.crt={pki.path('weft.crt')}", f"--from-file={pki.path('tokens.yaml')}", f"--from-file={pki.path('weft-ca')}")
-        self.kubectl("-n", "weft-system", "create", "configmap", "weft-ca-root-cert", f"--from-file=root-cert.pem={pki.path('weft.crt')}")
-
     def apply_weft(self):
         folder = f"{self.cluster.dir}/deploy"  # kubectl sees the host's files, but not what it may not read as another user
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(f"{ROOT}/deploy/daemonset", f"{folder}/daemonset")
-        shutil.copytree(f"{ROOT}/tests/kube/overlay", f"{folder}/overlay")
-        self.kubectl("apply", "--server-side", "-k", f"{folder}/overlay")
+        self.kubectl("apply", "--server-side", "-k", f"{folder}/daemonset")
         for what in ("deployment/weft-controlplane", "daemonset/weft-node"):
             self.kubectl("-n", "weft-system", "rollout", "status", what, "--timeout=60s", timeout=70)
 

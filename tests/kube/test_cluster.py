@@ -141,6 +141,52 @@ def test_strict_refuses_plaintext_and_probes_go_on(mesh, shop):
         mesh.kubectl("-n", "shop", "delete", "peerauthentication", "default")
 
 
+ONLY_GET = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "get-only", "namespace": "shop"},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "action": "ALLOW", "rules": [{"to": [{"operation": {"methods": ["GET"]}}]}]}}
+MOVED = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "web", "namespace": "shop"},
+         "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web", "port": SERVICE_PORT}],
+                  "rules": [{"matches": [{"path": {"type": "PathPrefix", "value": "/old"}}],
+                             "filters": [{"type": "RequestRedirect", "requestRedirect": {"statusCode": 302, "path": {"type": "ReplaceFullPath",
+                                                                                                                   "replaceFullPath": "/"}}}]},
+                            {"backendRefs": [{"name": "web", "port": SERVICE_PORT}]}]}}
+
+
+def test_k12_a_route_and_a_policy_make_a_waypoint_and_their_end_removes_it(mesh, shop):
+    address, client = web_address(mesh), client_on(shop, "n1")
+    status = lambda method, path: mesh.exec("shop", client, "curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
+                                            f"http://{address}:{SERVICE_PORT}{path}", check=False).stdout
+    waypoints = lambda: mesh.kubectl("-n", "shop", "get", "deployments", "-l", "weft.dev/waypoint", "-o", "name").stdout.split()
+    told = lambda kind, name, path: mesh.kubectl("-n", "shop", "get", kind, name, "-o", f"jsonpath={path}").stdout
+    mesh.apply(ONLY_GET, MOVED)
+    wait_for(lambda: status("GET", "/") == "200" and status("POST", "/") == "403" and status("GET", "/old") == "302", 60, "the waypoint", every=0.5)
+    assert waypoints() == ["deployment.apps/weft-waypoint"]
+    enforced = "{.status.conditions[?(@.type=='WeftL7Enforced')].status}"
+    wait_for(lambda: told("authorizationpolicy", "get-only", enforced) == "True", 10, "the policy's condition", every=0.3)
+    wait_for(lambda: told("httproute", "web", "{.status.parents[0].conditions[?(@.type=='Accepted')].status}") == "True", 10, "the route's condition", every=0.3)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, mesh, client, 400, address)
+        mesh.kubectl("-n", "shop", "delete", "authorizationpolicy/get-only", "httproute/web")
+        wait_for(lambda: not waypoints(), 60, "the waypoint to go", every=0.5)
+        assert not [answer for answer in asked.result() if not answer.startswith("web-")]
+
+
+def test_the_control_plane_starts_again_as_the_same_authority(mesh, shop):
+    root = lambda: mesh.kubectl("-n", "weft-system", "get", "configmap", "weft-ca-root-cert", "-o", "jsonpath={.data.root-cert\\.pem}").stdout
+    before = root()
+    assert before.count("BEGIN CERTIFICATE") == 1
+    mesh.kubectl("-n", "weft-system", "delete", "pod", "-l", "app.kubernetes.io/name=weft-controlplane")
+    mesh.kubectl("-n", "weft-system", "rollout", "status", "deployment/weft-controlplane", "--timeout=60s", timeout=70)
+    assert root() == before
+    mesh.apply(deployment("shop", "late", 2, toolbox("late", f"curl -s -m 5 http://{web_address(mesh)}/ > /tmp/first; exec sleep 100000")))
+    try:  # new certificates, of the same root
+        late = [pod["metadata"]["name"] for pod in mesh.pods_ready("shop", PODS + 2) if pod["metadata"]["labels"]["app"] == "late"]
+        for name in late:
+            assert wait_for(lambda: mesh.exec("shop", name, "cat", "/tmp/first", check=False).stdout, 10, "its answer").startswith("web-")
+    finally:
+        mesh.kubectl("-n", "shop", "delete", "deployment", "late")
+        wait_for(lambda: len(mesh.pods("shop")) == PODS, 60, "the pods to be gone", every=0.3)
+
+
 def test_k3_pods_come_and_go_and_none_is_ever_outside(mesh, shop):
     """Each new pod connects in its first instruction. What the peer sees must be the mesh: 0 packets of it to 8080 on the underlay."""
     address = web_address(mesh)

@@ -43,7 +43,7 @@ class Cluster:
             self.api.create(service("web"))
             # With the rights that a cluster gives it, and those that waypoints need.
             self.api.apply_file(f"{ROOT}/deploy/daemonset/base/controlplane-rbac.yaml")
-            self.api.apply_file(f"{ROOT}/tests/kube/waypoints-rbac.yaml")
+            self.api.apply_file(f"{ROOT}/deploy/daemonset/base/waypoints-rbac.yaml")
             self.plane = ControlPlane(f"kube:{self.api.account('weft-controlplane', 'weft-system')}", f"{tmp}/plane", "--out=kube", "--envoy-server=127.0.0.1:15012")
         except BaseException:
             self.api.stop()

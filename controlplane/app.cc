@@ -221,7 +221,8 @@ void App::State::publish_state() {
   if (!shared_state_) return;
   const auto bad = shared_state_->publish();
   const std::string text = bad ? bad->text : "";
-  if (text != state_trouble_ && bad) spdlog::error("the CA's state is not in the cluster: {}", text);
+  if (text != state_trouble_ && bad)
+    spdlog::error("the CA's state is not in the cluster: {}", text);
   state_trouble_ = text;
 }
 

@@ -44,7 +44,8 @@ std::optional<Problem> check(Config& config, const std::string& source, const st
     if (!is_name_of_namespace(config.state_secret))
       return Problem{"--state-secret: must be NAMESPACE/NAME, got " + config.state_secret};
     if (!config.source_dir.empty()) return Problem{"--state-secret: needs --source kube"};
-    if (!config.root_cert.empty()) return Problem{"--state-secret: keeps a root of its own, not --root-cert's"};
+    if (!config.root_cert.empty())
+      return Problem{"--state-secret: keeps a root of its own, not --root-cert's"};
   }
   if (!is_name_of_namespace(config.lease))
     return Problem{"--lease: must be NAMESPACE/NAME, got " + config.lease};
@@ -150,9 +151,10 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
       "--out", out,
       "Where deployments and statuses are written: files:DIR (DIR/objects and DIR/status "
       "exist), or kube (to the API server of --source, by the replica that has the lease)");
-  app.add_option("--state-secret", config.state_secret,
-                 "NAMESPACE/NAME of the Secret that keeps the CA's keys (with --source kube); the roots "
-                 "go into the ConfigMap NAME-root-cert beside it");
+  app.add_option(
+      "--state-secret", config.state_secret,
+      "NAMESPACE/NAME of the Secret that keeps the CA's keys (with --source kube); the roots "
+      "go into the ConfigMap NAME-root-cert beside it");
   app.add_option("--lease", config.lease,
                  "NAMESPACE/NAME of the Lease that says which replica writes")
       ->capture_default_str();

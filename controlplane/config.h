@@ -26,9 +26,9 @@ struct Config {
   std::string root_cert, root_key;
   std::string metrics_address = "0.0.0.0:15014";  // empty: none
   std::string api = "127.0.0.1:15018";            // PATH or ADDR:PORT; empty: none
-  std::string out_dir;    // --out files:DIR; empty, and not out_kube: nothing is deployed and no
-                          // status is written
-  bool out_kube = false;  // --out kube: to the API server of --source, by whoever has the lease
+  std::string out_dir;       // --out files:DIR; empty, and not out_kube: nothing is deployed and no
+                             // status is written
+  bool out_kube = false;     // --out kube: to the API server of --source, by whoever has the lease
   std::string state_secret;  // --state-secret NAMESPACE/NAME; empty: --state-dir alone
   std::string lease = "weft-system/weft-controlplane";                 // --lease
   std::string replica;                                                 // --replica; empty: made up

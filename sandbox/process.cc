@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 
@@ -75,7 +77,26 @@ void reset_process(int keep) {
   fcntl(keep, F_SETFD, FD_CLOEXEC);
 }
 
-void become(const Spawn& what) {
+// The program, opened while we may still look everywhere: it may lie below a directory that is
+// closed to the user we become (a clone in /root). Not there: no descriptor, and become() says why.
+Fd open_program(const Spawn& what) {
+  const std::string name = what.program.empty() ? what.argv[0] : what.program;
+  if (name.find('/') != std::string::npos) return Fd(open(name.c_str(), O_PATH | O_CLOEXEC));
+  for (const auto& e : what.env) {
+    if (!e.starts_with("PATH=")) continue;
+    for (std::size_t at = 5; at < e.size();) {
+      const std::size_t end = std::min(e.find(':', at), e.size());
+      const std::string path = e.substr(at, end - at) + "/" + name;
+      at = end + 1;
+      if (access(path.c_str(), X_OK) == 0) return Fd(open(path.c_str(), O_PATH | O_CLOEXEC));
+    }
+  }
+  return {};
+}
+
+// By name, so that the process has it on every kernel; by descriptor where the name leads through
+// what is closed to us.
+void become(const Spawn& what, const Fd& program_fd) {
   std::vector<char*> argv, env;
   for (const auto& a : what.argv) argv.push_back(const_cast<char*>(a.c_str()));
   for (const auto& e : what.env) env.push_back(const_cast<char*>(e.c_str()));
@@ -86,6 +107,8 @@ void become(const Spawn& what) {
   }
   const auto& program = what.program.empty() ? what.argv[0] : what.program;
   execvpe(program.c_str(), argv.data(), env.data());
+  if (errno == EACCES && program_fd)
+    syscall(SYS_execveat, program_fd.get(), "", argv.data(), env.data(), AT_EMPTY_PATH);
 }
 
 std::string start_child(const Spawn& what, int report) {
@@ -102,12 +125,14 @@ std::string start_child(const Spawn& what, int report) {
   }
   umask(what.umask);
   if (chdir(what.cwd.c_str()) != 0) return failed("chdir " + what.cwd);
+  const Fd found = open_program(what);
+  const Fd program(found ? fcntl(found.get(), F_DUPFD_CLOEXEC, 10) : -1);  // 3 is for `keep`
   if (what.drop) {
     if (auto text = drop_privileges(*what.drop); !text.empty()) return text;
   }
   close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
   if (what.keep >= 0 && dup2(fcntl(what.keep, F_DUPFD_CLOEXEC, 10), 3) != 3) return failed("dup2");
-  become(what);
+  become(what, program);
   return failed(what.argv[0]);
 }
 

@@ -19,16 +19,19 @@ constexpr const char* kBundle = "root-cert.pem";
 constexpr const char* kManager = "fieldManager=weft-controlplane&force=true";
 constexpr long kNotFound = 404, kConflict = 409;
 
-// ca.json, root-N-key.pem, root-N-cert.pem, root-cert.pem, envoy-token.key: no path, nothing of others.
+// ca.json, root-N-key.pem, root-N-cert.pem, root-cert.pem, envoy-token.key: no path, nothing of
+// others.
 bool is_ours(const std::string& name) {
   return name == "ca.json" || name == "envoy-token.key" ||
-         (name.starts_with("root-") && name.ends_with(".pem") && name.find('/') == std::string::npos);
+         (name.starts_with("root-") && name.ends_with(".pem") &&
+          name.find('/') == std::string::npos);
 }
 
 std::string base64(const std::string& text) {
   std::string out(4 * ((text.size() + 2) / 3), '\0');
   EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                  reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+                  reinterpret_cast<const unsigned char*>(text.data()),
+                  static_cast<int>(text.size()));
   return out;
 }
 
@@ -46,10 +49,14 @@ Parsed<std::map<std::string, std::string>> files_of(const std::string& directory
   return out;
 }
 
-json secret(const std::string& ns, const std::string& name, const std::map<std::string, std::string>& files) {
+json secret(const std::string& ns, const std::string& name,
+            const std::map<std::string, std::string>& files) {
   json data = json::object();
   for (const auto& [file, text] : files) data[file] = base64(text);
-  return {{"apiVersion", "v1"}, {"kind", "Secret"}, {"metadata", {{"name", name}, {"namespace", ns}}}, {"data", std::move(data)}};
+  return {{"apiVersion", "v1"},
+          {"kind", "Secret"},
+          {"metadata", {{"name", name}, {"namespace", ns}}},
+          {"data", std::move(data)}};
 }
 
 }  // namespace
@@ -58,7 +65,8 @@ std::optional<Problem> SharedState::fetch() {
   const std::string path = "/api/v1/namespaces/" + options_.ns + "/secrets/" + options_.secret;
   const auto reply = options_.call({.path = path});
   if (reply.status == kNotFound && reply.error.empty()) return std::nullopt;
-  if (!reply.ok()) return Problem{"Secret " + options_.ns + "/" + options_.secret + ": " + reply.describe()};
+  if (!reply.ok())
+    return Problem{"Secret " + options_.ns + "/" + options_.secret + ": " + reply.describe()};
   const json found = json::parse(reply.body, nullptr, false);
   if (!found.is_object() || !found.contains("data") || !found["data"].is_object())
     return Problem{"Secret " + options_.ns + "/" + options_.secret + ": data: must be a map"};
@@ -66,8 +74,12 @@ std::optional<Problem> SharedState::fetch() {
   for (const auto& [name, value] : found["data"].items()) {
     if (!is_ours(name) || !value.is_string()) continue;
     auto text = source::kube::base64_decoded(value.get<std::string>());
-    if (!text) return Problem{"Secret " + options_.ns + "/" + options_.secret + ": data." + name + ": " + text.error().text};
-    if (auto bad = write_file(options_.state_dir + "/" + name, *text, name == kBundle ? 0644 : 0600)) return bad;
+    if (!text)
+      return Problem{"Secret " + options_.ns + "/" + options_.secret + ": data." + name + ": " +
+                     text.error().text};
+    if (auto bad =
+            write_file(options_.state_dir + "/" + name, *text, name == kBundle ? 0644 : 0600))
+      return bad;
     published_[name] = std::move(*text);
   }
   exists_ = true;
@@ -87,21 +99,25 @@ std::optional<Problem> SharedState::create(const std::map<std::string, std::stri
 
 // The whole of it: a root that is gone must go.
 std::optional<Problem> SharedState::replace(const std::map<std::string, std::string>& files) {
-  const auto reply = options_.call({.method = "PUT",
-                                    .path = "/api/v1/namespaces/" + options_.ns + "/secrets/" + options_.secret,
-                                    .body = secret(options_.ns, options_.secret, files).dump()});
+  const auto reply =
+      options_.call({.method = "PUT",
+                     .path = "/api/v1/namespaces/" + options_.ns + "/secrets/" + options_.secret,
+                     .body = secret(options_.ns, options_.secret, files).dump()});
   if (reply.ok()) return std::nullopt;
   return Problem{"Secret " + options_.ns + "/" + options_.secret + ": " + reply.describe()};
 }
 
 std::optional<Problem> SharedState::tell(const std::string& bundle) {
   const std::string name = options_.secret + "-root-cert";
-  const json map = {{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", {{"name", name}, {"namespace", options_.ns}}},
+  const json map = {{"apiVersion", "v1"},
+                    {"kind", "ConfigMap"},
+                    {"metadata", {{"name", name}, {"namespace", options_.ns}}},
                     {"data", {{kBundle, bundle}}}};
-  const auto reply = options_.call({.method = "PATCH",
-                                    .path = "/api/v1/namespaces/" + options_.ns + "/configmaps/" + name + "?" + kManager,
-                                    .body = map.dump(),
-                                    .content_type = "application/apply-patch+yaml"});
+  const auto reply = options_.call(
+      {.method = "PATCH",
+       .path = "/api/v1/namespaces/" + options_.ns + "/configmaps/" + name + "?" + kManager,
+       .body = map.dump(),
+       .content_type = "application/apply-patch+yaml"});
   if (reply.ok()) return std::nullopt;
   return Problem{"ConfigMap " + options_.ns + "/" + name + ": " + reply.describe()};
 }

@@ -1,6 +1,7 @@
-// SharedState: the authority's files in a Secret of the cluster, so that a control plane that starts again, on whatever node, is the same
-// authority; and the bundle that everybody trusts in a ConfigMap, for nodes to mount. The serving key is not among them: each start makes its
-// own. One owner, one thread; every call blocks for as long as the API server takes.
+// SharedState: the authority's files in a Secret of the cluster, so that a control plane that
+// starts again, on whatever node, is the same authority; and the bundle that everybody trusts in a
+// ConfigMap, for nodes to mount. The serving key is not among them: each start makes its own. One
+// owner, one thread; every call blocks for as long as the API server takes.
 #pragma once
 
 #include <functional>
@@ -14,7 +15,8 @@
 namespace weft::controlplane::ca {
 
 struct SharedStateOptions {
-  std::string ns, secret;  // of the Secret; the ConfigMap is SECRET-root-cert, its key root-cert.pem
+  std::string ns,
+      secret;  // of the Secret; the ConfigMap is SECRET-root-cert, its key root-cert.pem
   std::string state_dir;
   std::function<source::kube::Reply(const source::kube::Call&)> call;
 };
@@ -23,10 +25,12 @@ class SharedState {
  public:
   explicit SharedState(SharedStateOptions options) : options_(std::move(options)) {}
 
-  // Before the authority is opened: what the Secret holds becomes the state directory's files. No Secret: nothing.
+  // Before the authority is opened: what the Secret holds becomes the state directory's files. No
+  // Secret: nothing.
   std::optional<Problem> fetch();
-  // After it was opened, and whenever its files may have changed: writes what is new. The first time it makes the Secret; when another replica
-  // was quicker, our files are removed and the problem says so: start again.
+  // After it was opened, and whenever its files may have changed: writes what is new. The first
+  // time it makes the Secret; when another replica was quicker, our files are removed and the
+  // problem says so: start again.
   std::optional<Problem> publish();
 
  private:
@@ -35,7 +39,7 @@ class SharedState {
   std::optional<Problem> tell(const std::string& bundle);
 
   const SharedStateOptions options_;
-  bool exists_ = false;                          // the Secret
+  bool exists_ = false;                           // the Secret
   std::map<std::string, std::string> published_;  // by file name
   std::string told_;                              // the bundle in the ConfigMap
 };

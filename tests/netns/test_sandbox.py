@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import tempfile
 
 import pytest
 import weft
@@ -48,6 +49,22 @@ def test_two_live_side_by_side_and_leave_nothing(fresh):
     for s in (a, b):
         s.down()
         assert not leftovers(s.name)
+
+
+def test_it_runs_from_a_directory_that_only_root_may_enter():
+    """A clone in /root, which is 0700: ztunnel, the control plane and Envoy are other users."""
+    with tempfile.TemporaryDirectory(dir=weft.BIN) as closed:  # 0700; beside the binaries, so that links will do
+        for program in ("weftctl", "weft-agent", "weft-ztunnel", "weft-controlplane", "envoy"):
+            os.link(os.path.realpath(f"{weft.BIN}/{program}"), f"{closed}/{program}")
+        name = f"closed{os.getpid()}"
+        try:
+            up = subprocess.run([f"{closed}/weftctl", "sandbox", "up", "--name", name, "--nodes", "1"], capture_output=True, text=True, timeout=60, check=False)
+            assert up.returncode == 0, up.stdout + up.stderr
+            programs = {os.path.realpath(f"/proc/{pid}/exe") for pid in filter(str.isdigit, os.listdir("/proc")) if os.access(f"/proc/{pid}/exe", os.R_OK)}
+            assert {f"{closed}/weft-ztunnel", f"{closed}/weft-controlplane"} <= programs
+        finally:
+            subprocess.run([f"{closed}/weftctl", "sandbox", "down", "--name", name], capture_output=True, timeout=60, check=False)
+        assert not leftovers(name)
 
 
 def test_down_cleans_up_after_a_crash(fresh):

@@ -129,7 +129,9 @@ def test_a_routes_parents_of_others_stay(cluster):
 
 def test_conflicts_are_tried_again(cluster):
     """Somebody writes all the time: every write of ours races with theirs."""
-    cluster.api.create(route("busy"))
+    # A service of its own: where an older route takes every request, the younger one's backends are not looked at.
+    cluster.api.create(service("busy"))
+    cluster.api.create(route("busy", "busy", "busy"))
     end = time.monotonic() + 3
     number = 0
     while time.monotonic() < end:

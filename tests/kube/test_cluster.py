@@ -155,7 +155,7 @@ def test_k12_a_route_and_a_policy_make_a_waypoint_and_their_end_removes_it(mesh,
     address, client = web_address(mesh), client_on(shop, "n1")
     status = lambda method, path: mesh.exec("shop", client, "curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
                                             f"http://{address}:{SERVICE_PORT}{path}", check=False).stdout
-    waypoints = lambda: mesh.kubectl("-n", "shop", "get", "deployments", "-l", "weft.dev/waypoint", "-o", "name").stdout.split()
+    waypoints = lambda: mesh.kubectl("-n", "shop", "get", "deployments", "-l", "app.kubernetes.io/managed-by=weft-controlplane", "-o", "name").stdout.split()
     told = lambda kind, name, path: mesh.kubectl("-n", "shop", "get", kind, name, "-o", f"jsonpath={path}").stdout
     mesh.apply(ONLY_GET, MOVED)
     wait_for(lambda: status("GET", "/") == "200" and status("POST", "/") == "403" and status("GET", "/old") == "302", 60, "the waypoint", every=0.5)

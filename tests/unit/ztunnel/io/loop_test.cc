@@ -173,21 +173,27 @@ Task<void> spill(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs, int from, in
   co_await scope.join();
   EXPECT_EQ(held, static_cast<int>(pairs.size()));
 }
-TYPED_TEST(KernelLoop, AnEmptyPoolSpillsUpToItsMaximumAndStillServesBriefReaders) {
-  const LoopOptions options{.buffers = 2, .buffer_size = 64 * 1024, .spill_max = 4 * 16 * 1024};
-  const bool uring = std::string(this->net_.loop().name()) == "io_uring";
+// Runs `work` on a loop of its own over twenty connections that may stall, and one more.
+template <class Net, class Work>
+void on_twenty_pairs(Net& net, const LoopOptions& options, Work work) {
+  const bool uring = std::string(net.loop().name()) == "io_uring";
   auto loop = uring ? make_uring_loop(options) : make_epoll_loop(options);
   ASSERT_TRUE(loop.has_value());
   std::vector<std::pair<Fd, Fd>> pairs;
-  for (int i = 0; i < 20; ++i) pairs.push_back(this->net_.pair());
-  auto [from, to] = this->net_.pair();
-  run_until_done(**loop, spill(**loop, pairs, from.get(), to.get()));
+  for (int i = 0; i < 20; ++i) pairs.push_back(net.pair());
+  auto [from, to] = net.pair();
+  run_until_done(**loop, work(**loop, pairs, from.get(), to.get()));
   (*loop)->close(std::move(from));
   (*loop)->close(std::move(to));
   for (auto& [a, b] : pairs) {
     (*loop)->close(std::move(a));
     (*loop)->close(std::move(b));
   }
+}
+
+TYPED_TEST(KernelLoop, AnEmptyPoolSpillsUpToItsMaximumAndStillServesBriefReaders) {
+  const LoopOptions options{.buffers = 2, .buffer_size = 64 * 1024, .spill_max = 4 * 16 * 1024};
+  on_twenty_pairs(this->net_, options, spill);
 }
 
 // Who lets connections stall holds no more than is left for all others, and waits himself.
@@ -222,19 +228,7 @@ Task<void> shares(Loop& loop, std::vector<std::pair<Fd, Fd>>& pairs, int from, i
 }
 TYPED_TEST(KernelLoop, AShareHoldsNoMoreThanItLeaves) {
   const LoopOptions options{.buffers = 2, .buffer_size = 64 * 1024, .spill_max = 8 * 16 * 1024};
-  const bool uring = std::string(this->net_.loop().name()) == "io_uring";
-  auto loop = uring ? make_uring_loop(options) : make_epoll_loop(options);
-  ASSERT_TRUE(loop.has_value());
-  std::vector<std::pair<Fd, Fd>> pairs;
-  for (int i = 0; i < 20; ++i) pairs.push_back(this->net_.pair());
-  auto [from, to] = this->net_.pair();
-  run_until_done(**loop, shares(**loop, pairs, from.get(), to.get()));
-  (*loop)->close(std::move(from));
-  (*loop)->close(std::move(to));
-  for (auto& [a, b] : pairs) {
-    (*loop)->close(std::move(a));
-    (*loop)->close(std::move(b));
-  }
+  on_twenty_pairs(this->net_, options, shares);
 }
 
 // A receive is started and its descriptor closed before the loop gets to the kernel; the number belongs to a new socket at once.

@@ -8,6 +8,8 @@
 
 #include <memory>
 
+#include "base/base64url.h"
+
 namespace weft::controlplane::explain {
 namespace {
 
@@ -46,7 +48,7 @@ Own<EVP_PKEY> make_key(const char* type, OSSL_PARAM_BLD* builder) {
 }
 
 Own<EVP_PKEY> rsa_key(const json& jwk) {
-  const auto n = base64url(text_of(jwk, "n")), e = base64url(text_of(jwk, "e"));
+  const auto n = base64url_decoded(text_of(jwk, "n")), e = base64url_decoded(text_of(jwk, "e"));
   if (!n || !e) return nullptr;
   const Own<BIGNUM> modulus = number(*n), exponent = number(*e);
   const Own<OSSL_PARAM_BLD> builder(::OSSL_PARAM_BLD_new());
@@ -60,7 +62,7 @@ std::size_t size_of_curve(const std::string& curve) {
 }
 
 Own<EVP_PKEY> ec_key(const json& jwk) {
-  const auto x = base64url(text_of(jwk, "x")), y = base64url(text_of(jwk, "y"));
+  const auto x = base64url_decoded(text_of(jwk, "x")), y = base64url_decoded(text_of(jwk, "y"));
   const std::string curve = text_of(jwk, "crv");
   const std::size_t size = size_of_curve(curve);
   if (!x || !y || size == 0 || x->size() != size || y->size() != size) return nullptr;
@@ -114,25 +116,6 @@ bool verify_one(EVP_PKEY* key, const std::string& algorithm, const std::string& 
 }
 
 }  // namespace
-
-std::optional<std::string> base64url(std::string_view text) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    int value = -1;
-    if (c >= 'A' && c <= 'Z') value = c - 'A';
-    if (c >= 'a' && c <= 'z') value = c - 'a' + 26;
-    if (c >= '0' && c <= '9') value = c - '0' + 52;
-    if (c == '-') value = 62;
-    if (c == '_') value = 63;
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    if ((count += 6) >= 8) out += static_cast<char>(bits >> (count -= 8));
-  }
-  if (text.size() % 4 == 1) return std::nullopt;
-  return out;
-}
 
 Signed verify(const json& keys, const std::string& algorithm, const std::string& kid,
               const std::string& text, const std::string& signature) {

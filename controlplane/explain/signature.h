@@ -2,13 +2,10 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <string_view>
 
 namespace weft::controlplane::explain {
-
-std::optional<std::string> base64url(std::string_view text);
 
 enum class Signed : std::uint8_t { kGood, kBad, kNoKey /* none with this kid and algorithm */ };
 Signed verify(const nlohmann::json& keys, const std::string& algorithm, const std::string& kid,

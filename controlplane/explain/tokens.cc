@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "base/base64url.h"
 #include "controlplane/explain/signature.h"
 
 namespace weft::controlplane::explain {
@@ -68,9 +69,9 @@ std::optional<Token> parse(const std::string& text) {
   const auto first = text.find('.'), last = text.rfind('.');
   if (first == std::string::npos || first == last || text.find('.', first + 1) != last)
     return std::nullopt;
-  const auto head = base64url(std::string_view(text).substr(0, first));
-  const auto claims = base64url(std::string_view(text).substr(first + 1, last - first - 1));
-  const auto signature = base64url(std::string_view(text).substr(last + 1));
+  const auto head = base64url_decoded(std::string_view(text).substr(0, first));
+  const auto claims = base64url_decoded(std::string_view(text).substr(first + 1, last - first - 1));
+  const auto signature = base64url_decoded(std::string_view(text).substr(last + 1));
   if (!head || !claims || !signature) return std::nullopt;
   Token out{.head = json::parse(*head, nullptr, false),
             .claims = json::parse(*claims, nullptr, false),

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/base64url.h"
 #include "source/nesting.h"
 
 namespace weft::controlplane::jwks {
@@ -19,25 +20,11 @@ using nlohmann::json;
 constexpr std::size_t kNestingMax = 16;
 constexpr std::size_t kRsaBytesMin = 128, kRsaBytesMax = 1024;
 
-std::optional<std::string> base64url(const json& key, const char* member) {
+std::optional<std::string> bytes_of(const json& key, const char* member) {
   const auto found = key.find(member);
   if (found == key.end() || !found->is_string()) return std::nullopt;
-  const std::string text = found->get<std::string>();
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    int value = -1;
-    if (c >= 'A' && c <= 'Z') value = c - 'A';
-    if (c >= 'a' && c <= 'z') value = c - 'a' + 26;
-    if (c >= '0' && c <= '9') value = c - '0' + 52;
-    if (c == '-') value = 62;
-    if (c == '_') value = 63;
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    if ((count += 6) >= 8) out += static_cast<char>(bits >> (count -= 8));
-  }
-  if (out.empty() || text.size() % 4 == 1) return std::nullopt;
+  auto out = base64url_decoded(found->get<std::string>());
+  if (out && out->empty()) return std::nullopt;
   return out;
 }
 
@@ -69,7 +56,7 @@ bool is_point(const Curve& curve, const std::string& x, const std::string& y) {
 bool is_rsa(const json& key, const std::string& algorithm) {
   if (!algorithm.empty() && !algorithm.starts_with("RS") && !algorithm.starts_with("PS"))
     return false;
-  const auto n = base64url(key, "n"), e = base64url(key, "e");
+  const auto n = bytes_of(key, "n"), e = bytes_of(key, "e");
   // Envoy refuses exponents but 3 and 65537, and so dear ones to verify with.
   if (!n || !e || (*e != "\x03" && *e != std::string("\x01\x00\x01", 3))) return false;
   return n->size() >= kRsaBytesMin && n->size() <= kRsaBytesMax && n->front() != 0 &&
@@ -81,7 +68,7 @@ bool is_ec(const json& key, const std::string& algorithm) {
   for (const Curve& curve : kCurves) {
     if (name != curve.name) continue;
     if (!algorithm.empty() && algorithm != curve.algorithm) return false;
-    const auto x = base64url(key, "x"), y = base64url(key, "y");
+    const auto x = bytes_of(key, "x"), y = bytes_of(key, "y");
     return x && y && x->size() == curve.size && y->size() == curve.size && is_point(curve, *x, *y);
   }
   return false;
@@ -96,11 +83,11 @@ bool is_usable(const json& key) {
   if (kty == "RSA") return is_rsa(key, algorithm);
   if (kty == "EC") return is_ec(key, algorithm);
   if (kty == "OKP") {
-    const auto x = base64url(key, "x");
+    const auto x = bytes_of(key, "x");
     return key.value("crv", "") == "Ed25519" && x && x->size() == 32 &&
            (algorithm.empty() || algorithm == "EdDSA");
   }
-  return kty == "oct" && base64url(key, "k") &&
+  return kty == "oct" && bytes_of(key, "k") &&
          (algorithm.empty() || algorithm == "HS256" || algorithm == "HS384" ||
           algorithm == "HS512");
 }

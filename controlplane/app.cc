@@ -2,32 +2,28 @@
 
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <unistd.h>
 
 #include <csignal>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "controlplane/answers.h"
 #include "controlplane/api/socket.h"
 #include "controlplane/backends/ztunnel/encode.h"
 #include "controlplane/ca/authority.h"
 #include "controlplane/ca/callers.h"
 #include "controlplane/ca/files.h"
-#include "controlplane/ca/reviewer.h"
-#include "controlplane/ca/shared_state.h"
-#include "controlplane/deploy/kube.h"
+#include "controlplane/cluster.h"
+#include "controlplane/deploy/outcome.h"
 #include "controlplane/directory.h"
 #include "controlplane/envoys.h"
 #include "controlplane/explain/explain.h"
 #include "controlplane/explain/picture.h"
-#include "controlplane/leader/elector.h"
 #include "controlplane/metrics.h"
 #include "controlplane/server/server.h"
 #include "controlplane/telemetry/collector.h"
@@ -35,8 +31,6 @@
 #include "controlplane/xds/cache.h"
 #include "controlplane/xds/fleet.h"
 #include "source/files.h"
-#include "source/kube/client.h"
-#include "source/kube/source.h"
 
 namespace weft::controlplane {
 namespace {
@@ -44,32 +38,12 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kTick = std::chrono::milliseconds(500);
-constexpr auto kReviewMost = std::chrono::seconds(3);
 // After a restart nodes keep what they know until the Envoys that were there are back, so that no
 // service loses its waypoint meanwhile; and no longer than this. Envoy comes back within a second
 // (deploy::bootstrap).
 constexpr auto kNodesWaitMax = std::chrono::seconds(3);
 // Likewise Envoys, until the key sets that tokens need are fetched: without them no token is good.
 constexpr auto kEnvoysWaitMax = std::chrono::milliseconds(1500);
-
-std::string rfc3339(WallClock::time_point time) {
-  const std::time_t seconds = WallClock::to_time_t(time);
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-// Unlike every other replica, and every former life of this one.
-std::string replica_name() {
-  char host[256] = "weft-controlplane";
-  ::gethostname(host, sizeof host - 1);
-  std::random_device chance;
-  char suffix[16];
-  std::snprintf(suffix, sizeof suffix, "_%08x", chance());
-  return std::string(host) + suffix;
-}
 
 translate::Options world_options(const Config& config) {
   return {.naming = {.cluster_id = config.cluster_id,
@@ -99,9 +73,7 @@ class App::State {
   xds::Cache cache;
   std::unique_ptr<ca::Authority> authority;
   std::optional<ca::Tokens> tokens;
-  std::unique_ptr<source::kube::Client> review_client;  // under the reviewer's lock
-  std::unique_ptr<ca::Reviewer> reviewer;
-  std::unique_ptr<leader::Elector> elector;  // outlives `envoys`, whose outcome asks it
+  std::unique_ptr<Cluster> cluster;  // null: the source is files. Outlives `envoys` and `server`
   ca::NodeAuthorizer nodes;
   server::Counters counters;
   Gauges gauges;
@@ -123,21 +95,14 @@ class App::State {
   std::optional<Problem> serve_certificate();
   std::optional<Problem> start_ca();
   std::optional<Problem> start_source();
-  std::optional<Problem> start_kube();
-  std::optional<Problem> fetch_state();
   void publish_state();
   Parsed<std::unique_ptr<deploy::Outcome>> outcome();
-  json status() const;
-  json clients() const;
   json ca_info() const;
   json rotate();
   json issue(const json& request);
   json explain(const json& request);
 
   ca::Serving serving_;
-  source::kube::Access access_;  // where the source is an API server
-  std::unique_ptr<source::kube::Client> state_client_;
-  std::optional<ca::SharedState> shared_state_;
   std::string state_trouble_;
   std::uint64_t problems_seen_ = 0;
   std::string tokens_trouble_;
@@ -189,70 +154,26 @@ std::optional<Problem> App::State::start_envoys() {
 Parsed<std::unique_ptr<deploy::Outcome>> App::State::outcome() {
   if (!config.out_dir.empty()) return deploy::files_outcome(config.out_dir);
   if (!config.out_kube) return nullptr;
-  const auto slash = config.lease.find('/');
-  elector = std::make_unique<leader::Elector>(
-      leader::ElectorOptions{.access = access_,
-                             .ns = config.lease.substr(0, slash),
-                             .name = config.lease.substr(slash + 1),
-                             .me = config.replica.empty() ? replica_name() : config.replica});
-  return deploy::kube_outcome({.access = access_,
-                               .resources = source::kube::controlplane_resources(),
-                               .term = [this] { return elector->term(); }});
-}
-
-std::optional<Problem> App::State::fetch_state() {
-  if (!config.source_dir.empty()) return std::nullopt;
-  auto access = source::kube::find_access(config.kubeconfig);
-  if (!access) return Problem{"--source: " + access.error().text};
-  access_ = std::move(*access);
-  if (config.state_secret.empty()) return std::nullopt;
-  state_client_ = std::make_unique<source::kube::Client>(access_);
-  const auto slash = config.state_secret.find('/');
-  shared_state_.emplace(ca::SharedStateOptions{
-      .ns = config.state_secret.substr(0, slash),
-      .secret = config.state_secret.substr(slash + 1),
-      .state_dir = config.state_dir,
-      .call = [this](const source::kube::Call& call) { return state_client_->call(call); }});
-  return shared_state_->fetch();
+  return cluster->outcome();
 }
 
 // What is not written now is tried again with the next tick.
 void App::State::publish_state() {
-  if (!shared_state_) return;
-  const auto bad = shared_state_->publish();
+  if (!cluster) return;
+  const auto bad = cluster->publish_state();
   const std::string text = bad ? bad->text : "";
   if (text != state_trouble_ && bad)
     spdlog::error("the CA's state is not in the cluster: {}", text);
   state_trouble_ = text;
 }
 
-std::optional<Problem> App::State::start_kube() {
-  auto opened = source::kube::KubeSource::open({.access = access_,
-                                                .resources = source::kube::controlplane_resources(),
-                                                .admit = translate::admit});
-  if (!opened) return Problem{"--source: " + opened.error().text};
-  objects = std::move(*opened);
-  if (tokens) return std::nullopt;  // a file says who is who
-  review_client = std::make_unique<source::kube::Client>(access_);
-  const auto ask = [this](const std::string& body) -> std::optional<std::string> {
-    const auto reply = review_client->call({.method = "POST",
-                                            .path = "/apis/authentication.k8s.io/v1/tokenreviews",
-                                            .body = body,
-                                            .limit = kReviewMost});
-    if (reply.ok()) return reply.body;
-    spdlog::warn("TokenReview: {}", reply.describe());
-    return std::nullopt;
-  };
-  reviewer = std::make_unique<ca::Reviewer>(
-      config.trust_domain, ca::ReviewerOptions{.audience = config.token_audience,
-                                               .node_accounts = {config.node_accounts.begin(),
-                                                                 config.node_accounts.end()},
-                                               .ask = ask});
-  return std::nullopt;
-}
-
 std::optional<Problem> App::State::start_source() {
-  if (config.source_dir.empty()) return start_kube();
+  if (cluster) {
+    auto opened = cluster->source();
+    if (!opened) return opened.error();
+    objects = std::move(*opened);
+    return std::nullopt;
+  }
   auto opened =
       source::FilesSource::open({.directory = config.source_dir, .admit = translate::admit});
   if (!opened) return opened.error();
@@ -268,17 +189,27 @@ std::optional<Problem> App::State::start() {
   ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
   signals.reset(::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK));
   std::signal(SIGPIPE, SIG_IGN);
-  if (auto bad = fetch_state()) return bad;
+  if (config.source_dir.empty()) {
+    auto found = Cluster::open(config);
+    if (!found) return found.error();
+    cluster = std::move(*found);
+  }
   if (auto bad = start_ca()) return bad;
   if (auto bad = start_source()) return bad;
   if (auto bad = start_envoys()) return bad;
-  if (shared_state_) {  // nobody may see a root that another replica does not have
-    if (auto bad = shared_state_->publish()) return bad;
+  if (cluster) {  // nobody may see a root that another replica does not have
+    if (auto bad = cluster->publish_state()) return bad;
   }
   turn();
   if (!world.settled()) nodes_wait_until = Clock::now() + kNodesWaitMax;
   if (!world.knows_keys()) envoys_wait_until = Clock::now() + kEnvoysWaitMax;
-  ca::TokenCheck* const checked = reviewer.get();
+  // Without a file that says who is who, the API server does.
+  ca::TokenCheck* checked = nullptr;
+  if (tokens) {
+    checked = &*tokens;
+  } else if (cluster) {
+    checked = &cluster->reviewer();
+  }
   auto started =
       server::Server::start({.types = {ztunnel::kAuthorizationType, ztunnel::kAddressType},
                              .tls_address = config.tls_address,
@@ -290,7 +221,7 @@ std::optional<Problem> App::State::start() {
                              .envoys_wait = envoys_wait_until.has_value()},
                             {.cache = cache,
                              .authority = *authority,
-                             .tokens = tokens ? &*tokens : checked,
+                             .tokens = checked,
                              .nodes = nodes,
                              .counters = counters,
                              .fleet = &fleet,
@@ -399,71 +330,11 @@ void App::State::tick() {
   publish_state();
 }
 
-json App::State::status() const {
-  json out{{"objects", json::array()}, {"problems", json::array()}};
-  for (const translate::ObjectStatus& one : world.statuses()) {
-    json conditions = json::array();
-    for (const model::Condition& condition : one.conditions) {
-      conditions.push_back({{"type", condition.type},
-                            {"status", condition.status ? "True" : "False"},
-                            {"reason", condition.reason},
-                            {"message", condition.message}});
-    }
-    out["objects"].push_back({{"kind", one.key.kind},
-                              {"namespace", one.key.ns},
-                              {"name", one.key.name},
-                              {"origin", one.origin},
-                              {"conditions", std::move(conditions)}});
-  }
-  for (const source::FileProblem& one : objects->problems())
-    out["problems"].push_back({{"file", one.file}, {"error", one.text}});
-  out["generation"] = {{"source", gauges.source_generation.load()},
-                       {"translate", gauges.translate_generation.load()},
-                       {"xds", cache.generation()}};
-  if (elector) out["leads"] = elector->term() != 0;
-  out["resources"] = {{"addresses", cache.size(ztunnel::kAddressType)},
-                      {"policies", cache.size(ztunnel::kAuthorizationType)}};
-  return out;
-}
-
-json App::State::clients() const {
-  json list = json::array();
-  for (const server::ClientStatus& client : server->clients()) {
-    json types = json::array();
-    for (const xds::TypeStatus& type : client.types) {
-      types.push_back({{"type", type.type},
-                       {"wildcard", type.wildcard},
-                       {"sent", type.sent},
-                       {"acked", type.acked},
-                       {"nacks", type.nacks},
-                       {"error", type.last_error}});
-    }
-    list.push_back({{"peer", client.peer},
-                    {"id", client.node_id},
-                    {"node", client.node},
-                    {"since", rfc3339(client.since)},
-                    {"types", std::move(types)}});
-  }
-  return {{"clients", std::move(list)}, {"generation", cache.generation()}};
-}
-
 json App::State::ca_info() const {
-  const ca::CaInfo info = authority->info();
-  json roots = json::array();
-  for (const auto& root : info.roots) {
-    roots.push_back({{"number", root.number},
-                     {"sha256", root.fingerprint},
-                     {"notBefore", rfc3339(root.not_before)},
-                     {"notAfter", rfc3339(root.not_after)},
-                     {"signs", root.signs}});
-  }
-  return {{"phase", ca::to_string(info.phase)},
-          {"since", rfc3339(info.since)},
-          {"roots", std::move(roots)},
-          {"trustDomain", config.trust_domain},
-          {"certificateTtlSeconds", config.certificate_ttl.count()},
-          {"issued", counters.certificates_issued.load()},
-          {"refused", counters.certificates_refused.load()}};
+  json out = ca_answer(authority->info(), counters);
+  out["trustDomain"] = config.trust_domain;
+  out["certificateTtlSeconds"] = config.certificate_ttl.count();
+  return out;
 }
 
 json App::State::rotate() {
@@ -508,8 +379,9 @@ std::string App::State::answer(const std::string& request, bool trusted) {
           : "";
   json out{{"error",
             "unknown command, known: status, clients, ca, explain, rotate-root, issue, healthz"}};
-  if (command == "status") out = status();
-  if (command == "clients") out = clients();
+  if (command == "status")
+    out = status_answer(world, *objects, gauges, cache, cluster ? cluster->leads() : std::nullopt);
+  if (command == "clients") out = clients_answer(server->clients(), cache.generation());
   if (command == "ca") out = ca_info();
   if (command == "explain") out = explain(parsed);
   if (command == "healthz") out = {{"ok", true}, {"version", WEFT_VERSION}};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/words.h"
 #include "sandbox/settings.h"
 
 namespace weft::cli {
@@ -20,7 +21,6 @@ struct Line {
   UpArguments up;
   ObjectArguments objects;
   ExecArguments exec;
-  bool dashes = false;  // a "--" is among the words
   ComponentArguments component;
   LogArguments logs;
   CertificateArguments certificate;
@@ -119,9 +119,8 @@ void add_process_commands(CLI::App* sandbox, Line& line) {
   exec->add_option("-c,--container", line.exec.container, "Container (default: the first)");
   exec->add_flag("-i,--stdin,-t,--tty", line.ignored, "Accepted; always so");
   exec->add_option("pod", line.exec.pod, "Pod, or KIND/NAME: a pod of it")->required();
-  exec->add_option("command", line.exec.command, "Command after --");
-  // Before a "--" options may follow the pod; without one, what follows the pod is the command's.
-  exec->positionals_at_end(!line.dashes);
+  // For --help: take_command() has taken it by then.
+  exec->add_option("command", line.exec.command, "Command and its arguments, after --");
 
   for (const char* action : {"stop", "start", "restart"}) {
     auto* app = add(sandbox, line, action, "A component: agent, ztunnel, controlplane, envoy, dns",
@@ -241,13 +240,15 @@ void say_which(const CLI::App& app, Line& line) {
   std::fprintf(stderr, "sandbox %s\n", found->name.c_str());
 }
 
-// What CLI11 reads, last word first. `help sandbox get` is `sandbox get --help`.
-std::vector<std::string> words_of(int argc, char** argv) {
+// What CLI11 reads, last word first; a command to run is none of it. `help sandbox get` is `sandbox
+// get --help`.
+std::vector<std::string> words_of(int argc, char** argv, Line& line) {
   std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   if (!words.empty() && words[0] == "help") {
     words.erase(words.begin());
     words.emplace_back("--help");
   }
+  line.exec.command = take_command(words);
   std::reverse(words.begin(), words.end());
   return words;
 }
@@ -257,8 +258,6 @@ std::vector<std::string> words_of(int argc, char** argv) {
 int run(int argc, char** argv) {
   CLI::App app("weftctl: a mesh on this machine, from the outside", "weftctl");
   Line line;
-  line.dashes =
-      std::any_of(argv, argv + argc, [](const char* w) { return std::string_view(w) == "--"; });
   app.require_subcommand(1);
   app.set_version_flag("--version", "weftctl " WEFT_VERSION, "Version of this weftctl");
   add_name(&app, line, "--sandbox");
@@ -291,7 +290,7 @@ int run(int argc, char** argv) {
     add_name(command, line, "--sandbox");
   add_sandbox(&app, line);
   try {
-    app.parse(words_of(argc, argv));
+    app.parse(words_of(argc, argv, line));
   } catch (const CLI::RequiredError& error) {
     const auto words = app.remaining(true);
     if (words.empty()) return app.exit(error), kUsage;

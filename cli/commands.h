@@ -41,7 +41,7 @@ int sandbox_wait(const Context& context, const ObjectArguments& arguments);
 
 struct ExecArguments {
   std::string pod, ns = "default", container;
-  std::vector<std::string> command;
+  std::vector<std::string> command;  // byte for byte as it was given
 };
 // Becomes the command: returns only when that fails.
 int sandbox_exec(const Context& context, const ExecArguments& arguments);

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <span>
 
 #include "cli/commands.h"
 #include "cli/objects.h"
@@ -34,8 +33,7 @@ std::string enter_container(const sandbox::Json& target) {
 }  // namespace
 
 int sandbox_exec(const Context& context, const ExecArguments& arguments) {
-  const bool dashes = !arguments.command.empty() && arguments.command[0] == "--";
-  if (arguments.command.size() == (dashes ? 1 : 0)) {
+  if (arguments.command.empty()) {
     std::fprintf(stderr, "error: you must specify at least one command for the container\n");
     return kUsage;
   }
@@ -55,8 +53,7 @@ int sandbox_exec(const Context& context, const ExecArguments& arguments) {
   for (const auto& line : (*target)["env"]) lines.push_back(line.get<std::string>());
   if (const char* term = getenv("TERM")) lines.push_back(std::string("TERM=") + term);
   std::vector<char*> argv, env;
-  for (const auto& word : std::span(arguments.command).subspan(dashes ? 1 : 0))
-    argv.push_back(const_cast<char*>(word.c_str()));
+  for (const auto& word : arguments.command) argv.push_back(const_cast<char*>(word.c_str()));
   for (auto& line : lines) {
     if (line.starts_with("PATH=")) setenv("PATH", line.c_str() + 5, 1);
     env.push_back(line.data());

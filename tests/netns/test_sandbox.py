@@ -116,6 +116,10 @@ def test_exec_passes_exit_codes_and_streams(mesh, cleanup):
     assert mesh.exec("ex", "p", "/bin/sh", "-c", "exit 42", check=False).returncode == 42
     out = mesh.exec("ex", "p", "/bin/sh", "-c", "cat; echo err >&2", stdin="in")
     assert (out.stdout, out.stderr) == ("in", "err\n")
+    words = ["[a,b]", "", "{}", "--", "-n", "%%", "--help", "a b", "[]"]
+    for dashes in ([], ["--"]):
+        told = mesh.ctl("sandbox", "exec", "-n", "ex", "p", *dashes, "/usr/bin/python3", "-c", "import sys; print(sys.argv[1:])", *words).stdout
+        assert told == f"{words}\n"
 
 
 def test_services_work_from_pods_outside_the_mesh_and_from_the_node(mesh, cleanup):

@@ -5,19 +5,15 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <set>
 
 #include "cli/commands.h"
 #include "cli/manifests.h"
-#include "sandbox/file.h"
 #include "sandbox/json.h"
-#include "source/watch.h"
 
 namespace weft::cli {
 namespace {
 
-namespace fs = std::filesystem;
 namespace judge_ = controlplane::analyze;
 using sandbox::Json;
 using sandbox::str;
@@ -25,34 +21,18 @@ using sandbox::str;
 constexpr int kBadData = 65;
 constexpr int kFindings = 79;  // as istioctl
 
-// Everything that the sandbox holds.
-Parsed<source::ObjectSet> live_objects(const sandbox::Layout& layout) {
-  source::ObjectSet out;
-  std::error_code error;
-  for (const auto& entry : fs::recursive_directory_iterator(layout.objects(), error)) {
-    const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file(error) || !source::is_manifest_name(name)) continue;
-    const auto text = sandbox::read_file(entry.path().string());
-    if (!text) continue;  // gone since
-    const auto objects = source::parse_manifest(*text, entry.path().string());
-    if (!objects) return problem(objects.error().text);
-    for (const auto& object : *objects) out[object->key()] = object;
-  }
-  if (error) return problem(fmt::format("{}: {}", layout.objects(), error.message()));
-  return out;
-}
-
-std::string shown(const source::ObjectKey& key) {
-  const std::string kind = key.kind.substr(0, key.kind.find('.'));
-  return key.ns.empty() ? kind + " " + key.name : kind + " " + key.ns + "/" + key.name;
+// File and line; nothing for an object that is in no file of the person who asks.
+std::string place_of(const judge_::Finding& finding) {
+  return finding.place == shown(finding.object) ? "" : finding.place;
 }
 
 Json to_json(const judge_::Finding& finding) {
-  return {{"code", finding.code},
-          {"level", judge_::to_string(finding.level)},
-          {"origin", shown(finding.object)},
-          {"reference", finding.place},
-          {"message", finding.message}};
+  Json out = {{"code", finding.code},
+              {"level", judge_::to_string(finding.level)},
+              {"origin", shown(finding.object)},
+              {"message", finding.message}};
+  if (const std::string place = place_of(finding); !place.empty()) out["reference"] = place;
+  return out;
 }
 
 }  // namespace
@@ -64,7 +44,7 @@ int analyze(const Context& context, const ObjectArguments& arguments) {
   if (!layout && (arguments.files.empty() || !context.sandbox.empty()))
     return fail_with(layout.error());
   if (layout) {
-    auto live = live_objects(*layout);
+    auto live = read_stored(layout->objects());
     if (!live) return fail_with(live.error());
     objects = std::move(*live);
   }
@@ -96,8 +76,9 @@ int analyze(const Context& context, const ObjectArguments& arguments) {
     ++count;
     if (finding.level == judge_::Level::kError) ++errors;
     json.push_back(to_json(finding));
-    text += fmt::format("{} [{}] ({} {}) {}\n", judge_::to_string(finding.level), finding.code,
-                        shown(finding.object), finding.place, finding.message);
+    const std::string place = place_of(finding);
+    text += fmt::format("{} [{}] ({}{}{}) {}\n", judge_::to_string(finding.level), finding.code,
+                        shown(finding.object), place.empty() ? "" : " ", place, finding.message);
   }
   if (context.json()) {
     print(json.dump(2) + "\n");

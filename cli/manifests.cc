@@ -12,6 +12,8 @@
 #include "controlplane/frontends/analyze/analyze.h"
 #include "sandbox/file.h"
 #include "sandbox/json.h"
+#include "sandbox/kinds.h"
+#include "source/watch.h"
 
 namespace weft::cli {
 namespace {
@@ -74,6 +76,31 @@ Parsed<std::vector<Manifest>> read_manifests(const std::vector<std::string>& pat
   return manifests;
 }
 
+std::string shown(const source::ObjectKey& key) {
+  const std::string kind = key.kind.substr(0, key.kind.find('.'));
+  return key.ns.empty() ? kind + " " + key.name : kind + " " + key.ns + "/" + key.name;
+}
+
+Parsed<source::ObjectSet> read_stored(const std::string& directory) {
+  source::ObjectSet out;
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(directory, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file(error) || !source::is_manifest_name(name)) continue;
+    const auto text = sandbox::read_file(entry.path().string());
+    if (!text) continue;  // gone since
+    const auto objects = source::parse_manifest(*text, entry.path().string());
+    if (!objects) return problem(objects.error().text);
+    for (const auto& stored : *objects) {
+      const auto object = source::make_object(*stored->body, shown(stored->key()));
+      if (!object) return problem(object.error().text);
+      out[(*object)->key()] = *object;
+    }
+  }
+  if (error) return problem(fmt::format("{}: {}", directory, error.message()));
+  return out;
+}
+
 Parsed<void> judge(const source::Object& object) {
   if (const auto refused = controlplane::admit_mesh(object)) return problem(refused->text);
   return {};
@@ -85,6 +112,9 @@ std::vector<std::string> warnings(const source::ObjectPtr& object) {
     const bool known = finding.code == "WFT0001" || finding.code == "IST0002";
     if (known) out.push_back(fmt::format("Warning: {}: {}", finding.place, finding.message));
   }
+  if (const auto text = sandbox::without_effect(object->api_version, object->kind);
+      !text.empty() && out.empty())
+    out.push_back(fmt::format("Warning: {}: {}", object->at("kind"), text));
   return out;
 }
 

@@ -1,8 +1,13 @@
 #include "sandbox/kinds.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
+#include <iterator>
+#include <utility>
 
+#include "source/kinds.h"
 #include "source/object.h"
 
 namespace weft::sandbox {
@@ -83,6 +88,32 @@ Kind kind_of(std::string_view api_version, std::string_view kind) {
     if (known.kind == kind && known.group == group) return known;
   }
   return make(kind, group);
+}
+
+std::string without_effect(std::string_view api_version, std::string_view kind) {
+  constexpr std::pair<std::string_view, std::string_view> kInstead[] = {
+      {"DaemonSet", "a Pod with nodeName for each node runs it"},
+      {"CronJob", "a Job runs it once"},
+      {"ReplicationController", "a Deployment runs its pods"},
+      {"NetworkPolicy", "an AuthorizationPolicy limits who reaches enrolled pods"},
+      {"HorizontalPodAutoscaler", "spec.replicas of the Deployment says how many pods there are"},
+      {"PersistentVolumeClaim", "an emptyDir or a hostPath is a volume here"},
+      {"PersistentVolume", "an emptyDir or a hostPath is a volume here"},
+      {"Ingress", "a Gateway with an HTTPRoute lets requests in"}};
+  const auto slash = api_version.find('/');
+  const auto group =
+      slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+  if (source::is_mesh_group(group)) return "";
+  const bool known = std::any_of(known_kinds().begin(), known_kinds().end(), [&](const Kind& one) {
+    return one.kind == kind && one.group == group;
+  });
+  if (known) return "";
+  std::string out =
+      fmt::format("kind {} of {}: a sandbox keeps it and does nothing with it", kind, api_version);
+  const auto* const instead = std::find_if(std::begin(kInstead), std::end(kInstead),
+                                           [&](const auto& one) { return one.first == kind; });
+  if (instead != std::end(kInstead)) out += fmt::format(" ({})", instead->second);
+  return out;
 }
 
 Kind find_kind(std::string_view typed, const std::vector<std::string>& present) {

@@ -202,7 +202,10 @@ metadata: {name: reviews}
 spec: {hosts: [reviews], http: [{route: [{destination: {host: reviews, subset: v9}}]}]}
 """)
     found = book.mesh.ctl("analyze", "-n", book.ns, check=False)
-    assert found.returncode == 79 and "IST0101" in found.stdout and "reviews" in found.stdout, found
+    assert found.returncode == 79 and found.stdout.startswith(f"Error [IST0101] (VirtualService {book.ns}/reviews) "), found
+    listed = json.loads(book.mesh.ctl("analyze", "-n", book.ns, "-o", "json", check=False).stdout)
+    assert [one["origin"] for one in listed] == [f"VirtualService {book.ns}/reviews"] and "reference" not in listed[0], listed
+    assert "/objects" not in found.stdout + json.dumps(listed), "no file of the sandbox's own"
     book.mesh.delete("virtualservice", "reviews", ns=book.ns)
     assert book.mesh.ctl("analyze", "-n", book.ns, check=False).returncode == 0
     for name, text, words in (

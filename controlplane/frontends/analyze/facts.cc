@@ -18,7 +18,9 @@ Finding refusal(const Object& object, const std::string& text) {
   Finding finding{.level = Level::kError, .object = object.key(), .place = object.origin};
   finding.message = text;
   const std::string file = object.origin.substr(0, object.origin.rfind(':')) + ":";
-  if (text.starts_with(file)) {
+  if (text.starts_with(object.origin + ": ")) {
+    finding.message = text.substr(object.origin.size() + 2);
+  } else if (text.starts_with(file)) {
     const std::size_t end = text.find(": ", file.size());
     if (end != std::string::npos) {
       finding.place = text.substr(0, end);

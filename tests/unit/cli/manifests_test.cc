@@ -7,7 +7,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+
+#include "controlplane/frontends/analyze/analyze.h"
 
 namespace weft::cli {
 namespace {
@@ -15,6 +18,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 source::ObjectPtr object(const std::string& spec) {
   const auto parsed = source::parse_manifest(
@@ -43,6 +47,49 @@ TEST(Manifests, WhatIsNotSupportedYetOrOldIsWarnedOf) {
                                     "spec.http[0].retries.retryIgnorePreviousHosts: ")));
   EXPECT_THAT(warnings(object("{hosts: [a], http: [{route: [{destination: {host: a}}]}]}")),
               IsEmpty());
+}
+
+TEST(Manifests, AKindThatASandboxDoesNothingWithIsWarnedOf) {
+  const auto warned = [](const std::string& api_version, const std::string& kind) {
+    const auto parsed = source::parse_manifest(
+        "apiVersion: " + api_version + "\nkind: " + kind + "\nmetadata: {name: x}\n", "f.yaml");
+    return parsed ? warnings((*parsed)[0]) : std::vector<std::string>{parsed.error().text};
+  };
+  EXPECT_THAT(warned("apps/v1", "DaemonSet"),
+              ElementsAre("Warning: f.yaml:2: kind DaemonSet of apps/v1: a sandbox keeps it and "
+                          "does nothing with it (a Pod with nodeName for each node runs it)"));
+  for (const auto& [api_version, kind] :
+       {std::pair("networking.k8s.io/v1", "NetworkPolicy"), std::pair("batch/v1", "CronJob"),
+        std::pair("networking.k8s.io/v1", "Ingress"), std::pair("v1", "ReplicationController"),
+        std::pair("rbac.authorization.k8s.io/v1", "Role"), std::pair("example.com/v1", "Widget")})
+    EXPECT_THAT(warned(api_version, kind), ElementsAre(HasSubstr("does nothing with it"))) << kind;
+  EXPECT_THAT(warned("apps/v1", "Deployment"), IsEmpty());
+  EXPECT_THAT(warned("v1", "ConfigMap"), IsEmpty());
+  EXPECT_THAT(warned("networking.istio.io/v1alpha3", "EnvoyFilter"),
+              ElementsAre(HasSubstr("not supported yet")));
+}
+
+TEST(Manifests, WhatIsStoredIsCalledByItsNameAndNotByItsFile) {
+  char name[] = "/tmp/weft-stored-XXXXXX";
+  ASSERT_NE(::mkdtemp(name), nullptr);
+  const std::filesystem::path directory = name;
+  std::filesystem::create_directory(directory / "VirtualService");
+  std::ofstream(directory / "VirtualService" / "x.json")
+      << R"({"apiVersion":"networking.istio.io/v1","kind":"VirtualService","metadata":{"name":"x",)"
+         R"("namespace":"shop"},"spec":{"hosts":["a"],"http":[{"rewrite":{}}]}})";
+  const auto stored = read_stored(directory);
+  const auto gone = read_stored(directory / "nowhere");
+  std::filesystem::remove_all(directory);
+  ASSERT_TRUE(stored) << stored.error().text;
+  ASSERT_EQ(stored->size(), 1u);
+  const auto findings = controlplane::analyze::analyze(*stored);
+  ASSERT_FALSE(findings.empty());
+  for (const auto& finding : findings) {
+    EXPECT_EQ(finding.place, "VirtualService shop/x");
+    EXPECT_THAT(finding.message, Not(HasSubstr(name)));
+    EXPECT_THAT(finding.message, Not(HasSubstr("VirtualService shop/x: spec")));
+  }
+  EXPECT_FALSE(gone);
 }
 
 TEST(Manifests, AMissingApiVersionSaysWhichThereAre) {

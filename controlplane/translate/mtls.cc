@@ -70,6 +70,24 @@ Mtls effective_mtls(const std::vector<const PeerAuthn*>& all, const std::vector<
   return out;
 }
 
+const PeerAuthn* overruled_by(const std::vector<const PeerAuthn*>& all,
+                              const std::vector<std::string>& roots, const PeerAuthn& one) {
+  auto in_root = [&](const std::string& name) {
+    return std::find(roots.begin(), roots.end(), name) != roots.end();
+  };
+  const PeerAuthn* first = oldest(all, [&](const PeerAuthn& other) {
+    if (other.selector.empty() != one.selector.empty()) return false;
+    if (one.selector.empty() && in_root(one.ns)) return in_root(other.ns);
+    if (other.ns != one.ns) return false;
+    // Whoever carries the labels of the one carries those of the other.
+    return std::all_of(other.selector.begin(), other.selector.end(), [&](const auto& label) {
+      const auto found = one.selector.find(label.first);
+      return found != one.selector.end() && found->second == label.second;
+    });
+  });
+  return first == nullptr || (first->ns == one.ns && first->name == one.name) ? nullptr : first;
+}
+
 std::optional<mesh::Policy> port_policy(const PeerAuthn& authn, bool strict) {
   mesh::Policy policy = deny(authn.ns, "converted_peer_authentication_" + authn.name);
   mesh::Match nobody;

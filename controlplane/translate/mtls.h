@@ -27,6 +27,12 @@ Mtls effective_mtls(const std::vector<const model::PeerAuthn*>& all,
                     const std::vector<std::string>& roots, const std::string& ns,
                     const mesh::Labels& labels);
 
+// The older one that decides wherever `one` would: on every pod that it selects, or for its whole
+// namespace or mesh. Null: `one` decides somewhere. `all` as above.
+const model::PeerAuthn* overruled_by(const std::vector<const model::PeerAuthn*>& all,
+                                     const std::vector<std::string>& roots,
+                                     const model::PeerAuthn& one);
+
 // The policy for a selector PeerAuthn's port exceptions, given the mode of the whole pod; nothing
 // when no port differs.
 std::optional<mesh::Policy> port_policy(const model::PeerAuthn& authn, bool strict);

@@ -6,9 +6,21 @@
 #include "controlplane/translate/by_name.h"
 #include "controlplane/translate/l7/clusters.h"
 #include "controlplane/translate/l7/status.h"
+#include "controlplane/translate/mtls.h"
 #include "controlplane/translate/world.h"
 
 namespace weft::controlplane::translate {
+namespace {
+
+// `by`: an older PeerAuthentication of the same scope, or null.
+model::Condition mtls_condition(const model::PeerAuthn* by) {
+  if (by == nullptr) return {"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"};
+  return {"ZtunnelAccepted", false, "Conflict",
+          "PeerAuthentication " + by->ns + "/" + by->name +
+              " has the same scope and is older: it decides, and this one has no effect"};
+}
+
+}  // namespace
 
 void World::take(l7::Turn turn, Changes& out) {
   out.plans = std::move(turn.plans);
@@ -95,6 +107,14 @@ void World::judge_object(const source::ObjectKey& key, Changes& out) {
                          .conditions = policy->conditions,
                          .generation = before->second.generation};
       l7::add_policy_conditions(in, *policy, hosts, *now);
+    }
+  } else if (key.kind == "PeerAuthentication.security.istio.io") {
+    const model::PeerAuthn* one = find(facts_.authn, key.ns, key.name);
+    const auto before = statuses_.find(key);
+    if (one != nullptr && before != statuses_.end()) {
+      now = before->second;
+      now->conditions = {mtls_condition(
+          overruled_by(peer_authns_for(key.ns), facts_.options.root_namespaces, *one))};
     }
   } else if (key.kind == "Service") {
     const auto record = planner_.records().find(key.name + "." + key.ns + ".svc." +

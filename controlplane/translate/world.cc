@@ -107,15 +107,7 @@ void World::put(const source::Object& object) {
   } else if (key.kind == "AuthorizationPolicy.security.istio.io") {
     put_authorization(object);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
-    if (auto decoded = istio::decode_peer_authentication(object)) {
-      set({.key = key,
-           .origin = object.origin,
-           .conditions = {{"ZtunnelAccepted", true, "Accepted", "attached to ztunnel"}},
-           .generation = l7::generation_of(object)});
-      facts_.authn[ns][object.name] = std::move(*decoded);
-    }
-    dirty_policies_ = true;
-    touch_namespace(ns, true);
+    put_peer_authn(object);
   } else if (const l7::Touched touched = objects_.put(object, facts_.is_root(ns)); touched.known) {
     planner_.touch(touched);
     if (key.kind != "Secret") dirty_statuses_.insert(key);
@@ -154,6 +146,28 @@ void World::put_pod(const source::Object& object) {
   if (!same) touch_pod(before);
   const source::Pod& now = facts_.pods[object.ns][object.name] = std::move(*decoded);
   if (!same) touch_pod(&now);
+}
+
+void World::put_peer_authn(const source::Object& object) {
+  if (auto decoded = istio::decode_peer_authentication(object)) {
+    const source::ObjectKey key = object.key();
+    ObjectStatus& status = statuses_[key];
+    if (status.generation != l7::generation_of(object) || status.origin != object.origin)
+      told_.erase(key);  // the same conditions of another generation are told again
+    status.key = key;
+    status.origin = object.origin;
+    status.generation = l7::generation_of(object);
+    facts_.authn[object.ns][object.name] = std::move(*decoded);
+  }
+  touch_peer_authns(object.ns);
+}
+
+// Who decides may be another one now, for all of one scope.
+void World::touch_peer_authns(const std::string& ns) {
+  for (const model::PeerAuthn* one : peer_authns_for(ns))
+    dirty_statuses_.insert({"PeerAuthentication.security.istio.io", one->ns, one->name});
+  dirty_policies_ = true;
+  touch_namespace(ns, true);
 }
 
 void World::put_authorization(const source::Object& object) {
@@ -220,8 +234,7 @@ void World::erase(const source::ObjectKey& key) {
     touch_namespace(key.ns, true);
   } else if (key.kind == "PeerAuthentication.security.istio.io") {
     remove(facts_.authn, key.ns, key.name);
-    dirty_policies_ = true;
-    touch_namespace(key.ns, true);
+    touch_peer_authns(key.ns);
   }
 }
 

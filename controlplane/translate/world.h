@@ -86,6 +86,8 @@ class World {
   void put_pod(const source::Object& object);
   void touch_pod(const source::Pod* pod);
   void put_authorization(const source::Object& object);
+  void put_peer_authn(const source::Object& object);
+  void touch_peer_authns(const std::string& ns);
   void take(l7::Turn turn, Changes& out);
   void judge(const std::set<std::string>& hosts, Changes& out);
   void judge_object(const source::ObjectKey& key, Changes& out);

@@ -165,6 +165,50 @@ TEST(PeerAuthentication, PortPolicyReplacesTheStaticOne) {
   EXPECT_EQ(policy.rules[0].clauses.size(), 2u) << "nobody, and not port 81";
 }
 
+TEST(PeerAuthentication, WhoIsOverruledByAnOlderOneOfItsScopeSaysSo) {
+  const auto said = [](const TestWorld& world, const std::string& ns, const std::string& name) {
+    const auto* status = world.world.status({"PeerAuthentication.security.istio.io", ns, name});
+    if (status == nullptr || status->conditions.size() != 1) return std::string("no status");
+    const model::Condition& one = status->conditions[0];
+    return one.status ? "" : one.type + " " + one.reason + " " + one.message;
+  };
+  const auto by = [](const std::string& who) {
+    return "ZtunnelAccepted Conflict PeerAuthentication " + who +
+           " has the same scope and is older: it decides, and this one has no effect";
+  };
+  const std::string strict = "{mtls: {mode: STRICT}}";
+  const std::string of_web = "{" + kSelector + ", mtls: {mode: STRICT}}";
+  TestWorld world;
+  world.apply(authn("shop", "young", strict, "2026-01-02T00:00:00Z") +
+              authn("shop", "web-young", of_web, "2026-01-02T00:00:00Z") +
+              authn("weft-system", "mesh-young", strict, "2026-01-02T00:00:00Z") +
+              authn("other", "alone", strict, "2026-01-03T00:00:00Z"));
+  for (const auto& [ns, name] :
+       {std::pair("shop", "young"), std::pair("shop", "web-young"),
+        std::pair("weft-system", "mesh-young"), std::pair("other", "alone")})
+    EXPECT_EQ(said(world, ns, name), "") << name;
+  const auto changes =
+      world.apply(authn("shop", "old", strict, "2026-01-01T00:00:00Z") +
+                  authn("shop", "web-old", of_web, "2026-01-01T00:00:00Z") +
+                  authn("istio-system", "mesh-old", strict, "2026-01-01T00:00:00Z"));
+  EXPECT_EQ(said(world, "shop", "young"), by("shop/old"));
+  EXPECT_EQ(said(world, "shop", "web-young"), by("shop/web-old"));
+  EXPECT_EQ(said(world, "weft-system", "mesh-young"), by("istio-system/mesh-old"));
+  for (const auto& [ns, name] :
+       {std::pair("shop", "old"), std::pair("shop", "web-old"),
+        std::pair("istio-system", "mesh-old"), std::pair("other", "alone")})
+    EXPECT_EQ(said(world, ns, name), "") << name;
+  EXPECT_THAT(changes.statuses, testing::Contains(source::ObjectKey{
+                                    "PeerAuthentication.security.istio.io", "shop", "young"}));
+  // Of pods with more labels, the older one with fewer decides; the other way round, for some.
+  world.apply(authn("shop", "web-v2",
+                    "{selector: {matchLabels: {app: web, version: v2}}, mtls: {mode: PERMISSIVE}}",
+                    "2026-01-03T00:00:00Z"));
+  EXPECT_EQ(said(world, "shop", "web-v2"), by("shop/web-old"));
+  world.erase("PeerAuthentication.security.istio.io", "shop", "old");
+  EXPECT_EQ(said(world, "shop", "young"), "");
+}
+
 TEST(PeerAuthentication, RefusedByName) {
   const std::pair<const char*, const char*> bad[] = {
       {"{mtls: {mode: strict}}",

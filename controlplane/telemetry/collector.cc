@@ -6,6 +6,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -25,8 +26,9 @@ const prometheus::Histogram::BucketBoundaries kBytes = {1,   10,  100, 1000, 100
                                                         1e5, 1e6, 1e7, 1e8};
 constexpr auto kSweep = std::chrono::seconds(30);
 
+// Never negative: a sum of them must not go back.
 double milliseconds(const google::protobuf::Duration& duration) {
-  return static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() / 1e6;
+  return std::max(0.0, static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() / 1e6);
 }
 
 std::string key_of(const char* kind, const Labels& labels) {

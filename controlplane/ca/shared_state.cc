@@ -70,18 +70,21 @@ std::optional<Problem> SharedState::fetch() {
   const json found = json::parse(reply.body, nullptr, false);
   if (!found.is_object() || !found.contains("data") || !found["data"].is_object())
     return Problem{"Secret " + options_.ns + "/" + options_.secret + ": data: must be a map"};
-  if (auto bad = make_directory(options_.state_dir)) return bad;
+  std::map<std::string, std::string> files;
   for (const auto& [name, value] : found["data"].items()) {
     if (!is_ours(name) || !value.is_string()) continue;
     auto text = source::kube::base64_decoded(value.get<std::string>());
     if (!text)
       return Problem{"Secret " + options_.ns + "/" + options_.secret + ": data." + name + ": " +
                      text.error().text};
-    if (auto bad =
-            write_file(options_.state_dir + "/" + name, *text, name == kBundle ? 0644 : 0600))
-      return bad;
-    published_[name] = std::move(*text);
+    files.emplace(name, std::move(*text));
   }
+  if (auto bad = make_directory(options_.state_dir)) return bad;
+  for (const auto& [name, text] : files) {
+    if (auto bad = write_file(options_.state_dir + "/" + name, text, name == kBundle ? 0644 : 0600))
+      return bad;
+  }
+  published_ = std::move(files);
   exists_ = true;
   return std::nullopt;
 }

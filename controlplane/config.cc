@@ -19,6 +19,17 @@ bool is_name_of_namespace(const std::string& text) {
          good(std::string_view(text).substr(slash + 1));
 }
 
+std::optional<Problem> check_tracing(Config& config, const std::string& tracing,
+                                     const std::string& sampling) {
+  auto parsed = mesh::parse_tracing(tracing);
+  if (!parsed) return Problem{"--tracing: " + parsed.error().text};
+  config.tracing = std::move(*parsed);
+  const auto percent = mesh::parse_sampling(sampling);
+  if (!percent) return Problem{"--tracing-sampling: " + percent.error().text};
+  config.tracing.sampling_percent = *percent;
+  return std::nullopt;
+}
+
 std::optional<Problem> check(Config& config, const std::string& source, const std::string& out,
                              const std::string& ttl) {
   constexpr std::string_view kFiles = "files:";
@@ -114,7 +125,7 @@ std::optional<std::chrono::seconds> parse_duration(const std::string& text) {
 
 Parsed<Usage> parse_flags(int argc, const char* const* argv) {
   Config config;
-  std::string source, out, ttl = "24h";
+  std::string source, out, ttl = "24h", tracing, sampling = "1";
   CLI::App app("Weft's control plane: manifests in, xDS and certificates out.",
                "weft-controlplane");
   app.set_version_flag("--version", std::string("weft-controlplane ") + WEFT_VERSION);
@@ -169,6 +180,13 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
       ->capture_default_str();
   app.add_option("--envoy-server", config.envoy_server,
                  "ADDRESS:PORT of --tls as waypoints and gateways reach it");
+  app.add_option("--tracing", tracing,
+                 "Where waypoints and gateways send spans: zipkin://HOST:PORT[/PATH] or "
+                 "otlp://HOST:PORT (gRPC); HOST is an IP address or SERVICE.NAMESPACE");
+  app.add_option("--tracing-sampling", sampling,
+                 "Percent of the requests that bring no trace of their own for which a trace is "
+                 "begun, where no Telemetry says otherwise")
+      ->capture_default_str();
   app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")
       ->check(CLI::IsMember({"error", "warn", "info", "debug", "trace", "off"}))
       ->capture_default_str();
@@ -183,6 +201,7 @@ Parsed<Usage> parse_flags(int argc, const char* const* argv) {
     return problem(error.what());
   }
   if (auto bad = check(config, source, out, ttl)) return std::unexpected(*bad);
+  if (auto bad = check_tracing(config, tracing, sampling)) return std::unexpected(*bad);
   return Usage{.config = std::move(config), .text = ""};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "mesh/tracing.h"
 
 namespace weft::controlplane {
 
@@ -35,6 +36,7 @@ struct Config {
   std::string token_audience = "weft-ca";                              // --token-audience
   std::vector<std::string> node_accounts = {"weft-system/weft-node"};  // --node-accounts
   std::string envoy_server;  // --envoy-server ADDR:PORT, where Envoys find us; empty: none is made
+  mesh::Tracing tracing;     // --tracing and --tracing-sampling
   std::string log_level = "info";
   bool log_json = false;
 };

@@ -50,8 +50,10 @@ Parsed<std::unique_ptr<Envoys>> Envoys::start(const Config& config, xds::Fleet& 
   envoys->outcome_ = std::move(outcome);
   auto* self = envoys.get();
   envoys->feed_ = std::make_unique<envoy::Feed>(
-      envoy::Settings{.trust_domain = config.trust_domain, .tracing = {}}, fleet,
-      [&tokens](const std::string& id) { return tokens.make(id); });
+      envoy::Settings{.trust_domain = config.trust_domain,
+                      .cluster_id = config.cluster_id,
+                      .tracing = config.tracing},
+      fleet, [&tokens](const std::string& id) { return tokens.make(id); });
   envoys->feed_->on_change([self](const std::string& id) { self->note(id); });
   envoys->fetcher_ = std::make_unique<jwks::Fetcher>(
       jwks::Timing{}, [self](const std::string& uri, const Parsed<std::string>& keys) {

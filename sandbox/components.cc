@@ -70,11 +70,15 @@ Component control_plane_component(const Layout& layout, const std::string& bin,
                     "files:" + layout.outcome(),
                     "--envoy-server",
                     fmt::format("{}:15012", kControlV4),
+                    "--tracing-sampling",
+                    settings.get("tracingSampling"),
                     "--log-level",
                     settings.get("logLevel")};
   if (!settings.get("rootCert").empty())
     add_flags(c.command,
               {{"root-cert", settings.get("rootCert")}, {"root-key", settings.get("rootKey")}});
+  if (!settings.get("tracing").empty())
+    add_flags(c.command, {{"tracing", settings.get("tracing")}});
   add_flags(c.command, settings.extra("controlplane"));
   c.command.env = plain_environment();
   c.command.entry = fabric.entry("controlplane");

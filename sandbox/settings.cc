@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "mesh/tracing.h"
+
 namespace weft::sandbox {
 namespace {
 
@@ -34,6 +36,8 @@ const std::vector<Setting>& table() {
       {"onDemand", "false", "ztunnels fetch workloads when first needed", {"true", "false"}},
       {"holdPods", "true", "pods of the mesh start when their agent has them", {"true", "false"}},
       {"terminationGrace", "5s", "what a stopping ztunnel gives its connections", {}},
+      {"tracing", "", "where spans go: zipkin://HOST:PORT[/PATH] or otlp://HOST:PORT", {}},
+      {"tracingSampling", "1", "percent of requests that begin a trace", {}},
   };
   return settings;
 }
@@ -104,6 +108,14 @@ Parsed<Settings> parse_settings(const std::vector<std::string>& pairs) {
                                       return std::isdigit(c) != 0;
                                     }))) {
       return problem(fmt::format("--set {}: expected a number of threads, at least 1", pair));
+    }
+    if (key == "tracing") {
+      if (const auto parsed = mesh::parse_tracing(value); !parsed)
+        return problem("--set tracing: " + parsed.error().text);
+    }
+    if (key == "tracingSampling") {
+      if (const auto parsed = mesh::parse_sampling(value); !parsed)
+        return problem("--set tracingSampling: " + parsed.error().text);
     }
     settings.values[key] = value;
   }

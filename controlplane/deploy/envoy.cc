@@ -210,7 +210,8 @@ std::string bootstrap(const Envoy& envoy, const EnvoySettings& settings) {
          {{"retry_back_off", {{"base_interval", "0.1s"}, {"max_interval", "1s"}}}}}}},
       {"initial_metadata", only({{"key", "authorization"}, {"value", "Bearer " + envoy.token}})}};
   json out = {
-      {"node", {{"id", envoy.id}, {"cluster", envoy.gateway ? "weft-gateway" : "weft-waypoint"}}},
+      // Zipkin's name of the service whose spans these are.
+      {"node", {{"id", envoy.id}, {"cluster", envoy.name + "." + envoy.ns}}},
       {"admin", {{"address", socket_address("127.0.0.1", 15000)}}},
       {"dynamic_resources",
        {{"lds_config", ads},

@@ -130,6 +130,7 @@ struct PlanListener {
     bool operator==(const Chain&) const = default;
   };
   std::vector<Chain> chains;
+  std::optional<double> trace_sampling_percent;
   bool operator==(const PlanListener&) const = default;
 };
 

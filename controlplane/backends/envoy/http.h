@@ -16,6 +16,7 @@ struct HttpOptions {
   // Value of x-weft-dst, which picks the routes; Envoy's format.
   std::string scope;
   bool edge = false;  // a gateway: it is the first proxy that the request meets
+  std::string ns, name;  // of the waypoint or gateway: whose spans they are
 };
 void encode_http(
     const HttpOptions& options, const Settings& settings, const std::string& token,

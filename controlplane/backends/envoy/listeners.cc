@@ -208,7 +208,8 @@ void encode_waypoint(const model::Plan& plan, const Settings& settings, const st
   listener::FilterChain& http = *out.add_filter_chains();
   http.set_name(kHttpChain);
   add_client(http);
-  add_http({.scope = "%DOWNSTREAM_LOCAL_ADDRESS%"}, settings, token, http);
+  add_http({.scope = "%DOWNSTREAM_LOCAL_ADDRESS%", .ns = plan.ns, .name = plan.name}, settings,
+           token, http);
   for (const model::PlanService& service : plan.services) {
     if (!is_connection(service.protocol)) continue;
     listener::FilterChain& chain = *out.add_filter_chains();
@@ -223,8 +224,9 @@ void encode_waypoint(const model::Plan& plan, const Settings& settings, const st
   }
 }
 
-void encode_gateway(const model::PlanListener& plan, const Settings& settings,
-                    const std::string& token, listener::Listener& out) {
+void encode_gateway(const model::PlanListener& plan, const std::string& owner,
+                    const Settings& settings, const std::string& token, listener::Listener& out) {
+  const std::size_t slash = owner.find('/');
   out.set_name(plan.name);
   set_address("0.0.0.0", plan.port, *out.mutable_address());
   set_address("::", plan.port, *out.add_additional_addresses()->mutable_address());
@@ -242,7 +244,11 @@ void encode_gateway(const model::PlanListener& plan, const Settings& settings,
     const bool http = one.tcp_clusters.empty();
     if (is_terminated(one)) encode_tls(*one.tls, http, *chain.mutable_transport_socket());
     if (http) {
-      add_http({.scope = header_value(scope_of(plan, one)), .edge = true}, settings, token, chain);
+      add_http({.scope = header_value(scope_of(plan, one)),
+                .edge = true,
+                .ns = owner.substr(0, slash),
+                .name = owner.substr(slash + 1)},
+               settings, token, chain);
     } else {
       add_authz(one.authz, {.http = false, .edge = true}, chain);
       add_tcp(one.tcp_clusters, one.tcp_weights, {}, settings, token, chain);

@@ -16,7 +16,9 @@ std::string scope_of(const model::PlanListener& listener, const model::PlanListe
 
 void encode_waypoint(const model::Plan& plan, const Settings& settings, const std::string& token,
                      ::envoy::config::listener::v3::Listener& out);
-void encode_gateway(const model::PlanListener& plan, const Settings& settings,
-                    const std::string& token, ::envoy::config::listener::v3::Listener& out);
+// `owner`: the gateway's "NS/NAME".
+void encode_gateway(const model::PlanListener& plan, const std::string& owner,
+                    const Settings& settings, const std::string& token,
+                    ::envoy::config::listener::v3::Listener& out);
 
 }  // namespace weft::controlplane::envoy

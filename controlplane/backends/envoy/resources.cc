@@ -50,8 +50,18 @@ void end_connections(route::VirtualHost& out) {
   pack(config, (*out.mutable_typed_per_filter_config())[kLeaveFilter]);
 }
 
+// Spans about the sending of spans would never end.
+std::optional<double> sampling_of(const model::PlanService& service, const Tracing& tracing) {
+  const bool collects = tracing.kind != Tracing::Kind::kOff &&
+                        (tracing.names(service.key.hostname) ||
+                         std::ranges::any_of(service.addresses, [&](const SocketAddress& address) {
+                           return address.ip.str() == tracing.host && address.port == tracing.port;
+                         }));
+  return collects ? 0 : service.trace_sampling_percent;
+}
+
 // One scope for every address of the service: a scope has one key.
-Made make_service(const model::PlanService& service) {
+Made make_service(const model::PlanService& service, const Tracing& tracing) {
   if (is_connection(service.protocol)) return {};
   const std::string name = name_of(service.key);
   const AuthzContext authz{.port = service.target_port};
@@ -69,7 +79,7 @@ Made make_service(const model::PlanService& service) {
           .service_ns = service.service_ns,
           .service_name = service.service_name,
           .port = service.key.port,
-          .trace_sampling_percent = service.trace_sampling_percent,
+          .trace_sampling_percent = sampling_of(service, tracing),
           .authz = authz},
          host);
   Made out;
@@ -84,7 +94,7 @@ Made make_service(const model::PlanService& service) {
 }
 
 void encode_host(const model::PlanHost& plan, const model::PlanListener::Chain& chain,
-                 std::uint16_t port, std::set<std::string>& taken,
+                 const model::PlanListener& listener, std::set<std::string>& taken,
                  route::RouteConfiguration& config) {
   std::vector<std::string> domains;
   for (const std::string& name : plan.hosts) {
@@ -93,11 +103,16 @@ void encode_host(const model::PlanHost& plan, const model::PlanListener::Chain& 
   if (domains.empty()) return;
   const AuthzContext authz{.edge = true};
   route::VirtualHost& host = *config.add_virtual_hosts();
-  host.set_name(domains.front() + ":" + std::to_string(port));
+  host.set_name(domains.front() + ":" + std::to_string(listener.port));
   for (const std::string& name : domains) host.add_domains(name);
   add_authz(chain.authz, authz, *host.mutable_typed_per_filter_config());
   add_jwt(chain.jwt, *host.mutable_typed_per_filter_config());
-  if (!plan.https_redirect) return encode(plan.routes, {.port = port, .authz = authz}, host);
+  if (!plan.https_redirect)
+    return encode(plan.routes,
+                  {.port = listener.port,
+                   .trace_sampling_percent = listener.trace_sampling_percent,
+                   .authz = authz},
+                  host);
   // As a route, and not as the host's require_tls: policy is asked first, and has its say.
   route::Route& to_https = *host.add_routes();
   to_https.mutable_match()->set_prefix("/");
@@ -115,17 +130,17 @@ Made make_chain(const model::PlanListener& listener, const model::PlanListener::
   std::set<std::string> taken;
   for (const model::PlanHost& host : chain.http) {
     allow_bodies(host.routes, config);
-    encode_host(host, chain, listener.port, taken, config);
+    encode_host(host, chain, listener, taken, config);
   }
   // Hosts that nobody has: 404, after the policy.
-  encode_host({.hosts = {"*"}}, chain, listener.port, taken, config);
+  encode_host({.hosts = {"*"}}, chain, listener, taken, config);
   return {make_resource(xds::kScopedRouteType, name, scope)};
 }
 
-Made make_listener(const model::PlanListener& plan, const Settings& settings,
-                   const std::string& token) {
+Made make_listener(const model::PlanListener& plan, const std::string& owner,
+                   const Settings& settings, const std::string& token) {
   ::envoy::config::listener::v3::Listener listener;
-  encode_gateway(plan, settings, token, listener);
+  encode_gateway(plan, owner, settings, token, listener);
   Made out{make_resource(xds::kListenerType, plan.name, listener)};
   for (const model::PlanListener::Chain& chain : plan.chains) {
     for (xds::ResourcePtr& one : make_chain(plan, chain)) out.push_back(std::move(one));
@@ -180,7 +195,12 @@ Made make_tracing_cluster(const Tracing& tracing) {
                           .discovery = is_ip ? model::PlanCluster::Discovery::kEndpoints
                                              : model::PlanCluster::Discovery::kDns,
                           .endpoints = {{.address = tracing.host, .port = tracing.port}}};
-  return make_cluster(plan);
+  if (is_ip) return make_cluster(plan);
+  ::envoy::config::cluster::v3::Cluster cluster;
+  encode(plan, cluster);
+  // A name that does not resolve is a reason to lose spans, not to wait with everything else.
+  cluster.mutable_wait_for_warm_on_init()->set_value(false);
+  return {make_resource(xds::kClusterType, plan.name, cluster)};
 }
 
 Requirements requirements_of(const model::Plan& plan) {
@@ -207,9 +227,10 @@ class Compiler::State {
     for (const auto& [name, one] : plan.clusters)
       put(clusters_, name, one, [&] { return make_cluster(one); });
     for (const model::PlanService& one : plan.services)
-      put(services_, name_of(one.key), one, [&] { return make_service(one); });
+      put(services_, name_of(one.key), one, [&] { return make_service(one, settings_.tracing); });
     for (const model::PlanListener& one : plan.listeners)
-      put(listeners_, one.name, one, [&] { return make_listener(one, settings_, token_); });
+      put(listeners_, one.name, one,
+          [&] { return make_listener(one, plan.ns + "/" + plan.name, settings_, token_); });
     for (const model::PlanCertificate& one : plan.certificates) add(make_certificate(one));
     Requirements now = requirements_of(plan), both = now;
     both.insert(requirements_.begin(), requirements_.end());

@@ -59,14 +59,32 @@ void add_cors(const model::Cors& rule, FilterConfigs& out) {
   pack(wire, out["envoy.filters.http.cors"]);
 }
 
-void add_telemetry(const RouteContext& context, route::Route& out) {
-  if (context.service.empty()) return;
-  auto& fields = *(*out.mutable_metadata()->mutable_filter_metadata())[kMetadata].mutable_fields();
-  fields["service"].set_string_value(context.service);
-  fields["namespace"].set_string_value(context.service_ns);
-  fields["name"].set_string_value(context.service_name);
-  out.mutable_decorator()->set_operation(context.service + ":" + std::to_string(context.port) +
-                                         "/*");
+// The service that a gateway's route is for, as spans name it: "HOST:PORT" of its first cluster,
+// "outbound|9080|v1|reviews.default.svc.cluster.local".
+std::string service_of(const std::vector<std::string>& clusters) {
+  for (const std::string& name : clusters) {
+    const std::size_t port = name.find('|'), host = name.rfind('|');
+    if (port == std::string::npos || host == port) continue;
+    return name.substr(host + 1) + ":" + name.substr(port + 1, name.find('|', port + 1) - port - 1);
+  }
+  return {};
+}
+
+void add_telemetry(const RouteContext& context, const std::vector<std::string>& clusters,
+                   route::Route& out) {
+  std::string operation = service_of(clusters);
+  if (!context.service.empty()) {
+    auto& fields =
+        *(*out.mutable_metadata()->mutable_filter_metadata())[kMetadata].mutable_fields();
+    fields["service"].set_string_value(context.service);
+    fields["namespace"].set_string_value(context.service_ns);
+    fields["name"].set_string_value(context.service_name);
+    operation = context.service + ":" + std::to_string(context.port);
+  }
+  if (!operation.empty()) {
+    out.mutable_decorator()->set_operation(operation + "/*");
+    out.mutable_decorator()->mutable_propagate()->set_value(false);  // no header for clients
+  }
   if (!context.trace_sampling_percent) return;
   const double percent = std::clamp(*context.trace_sampling_percent, 0.0, 100.0);
   set_ppm(static_cast<std::uint32_t>(std::lround(percent * 10'000)),
@@ -114,7 +132,7 @@ void encode(const model::PlanRoute& plan, const RouteContext& context,
     if (plan.authz) add_authz(*plan.authz, context.authz, filters);
     if (plan.rule.fault) add_fault(*plan.rule.fault, filters);
     if (plan.rule.cors) add_cors(*plan.rule.cors, filters);
-    add_telemetry(context, wire);
+    add_telemetry(context, plan.clusters, wire);
     *out.Add() = std::move(wire);
   }
 }
@@ -127,7 +145,10 @@ void encode(const std::vector<model::PlanRoute>& routes, const RouteContext& con
   rest.set_name("no-route");
   rest.mutable_match()->set_prefix("/");
   rest.mutable_direct_response()->set_status(404);
-  add_telemetry(context, rest);
+  add_telemetry(context, {}, rest);
+  // For telemetry it is what Envoy calls "no route" (NR).
+  (*(*rest.mutable_metadata()->mutable_filter_metadata())[kMetadata].mutable_fields())["no_route"]
+      .set_bool_value(true);
 }
 
 }  // namespace weft::controlplane::envoy

@@ -448,7 +448,9 @@ class Maker {
               [](const PlanListener& a, const PlanListener& b) { return a.port < b.port; });
     std::sort(plan.certificates.begin(), plan.certificates.end(),
               [](const auto& a, const auto& b) { return a.name < b.name; });
+    const auto sampling = trace_sampling_of(in_.base, plan.ns);
     for (PlanListener& listener : plan.listeners) {
+      listener.trace_sampling_percent = sampling;
       for (PlanListener::Chain& chain : listener.chains) {
         chain.authz = authz;
         std::sort(chain.http.begin(), chain.http.end(),

@@ -263,7 +263,7 @@ class Planner {
     }
     plan.jwt = jwt_;
     add_authn_of_others(plan, resolved);
-    plan.trace_sampling_percent = sampling();
+    plan.trace_sampling_percent = trace_sampling_of(in_, service_.ns);
     note(routing.verdicts, resolved);
     return true;
   }
@@ -350,18 +350,6 @@ class Planner {
     return ns_ == nullptr || label(ns_->annotations, mesh::kLinkerdInject).empty();
   }
 
-  std::optional<double> sampling() const {
-    std::optional<double> of_root;
-    for (const auto& [key, known] : in_.objects.telemetry()) {
-      for (const model::Telemetry& one : known.decoded.values) {
-        if (!one.trace_sampling_percent || !one.selector.empty() || !one.targets.empty()) continue;
-        if (one.ns == service_.ns) return one.trace_sampling_percent;
-        if (in_.facts.is_root(one.ns)) of_root = one.trace_sampling_percent;
-      }
-    }
-    return of_root;
-  }
-
   const Inputs& in_;
   const source::Service& service_;
   const source::Namespace* ns_;
@@ -374,6 +362,18 @@ class Planner {
 };
 
 }  // namespace
+
+std::optional<double> trace_sampling_of(const Inputs& inputs, const std::string& ns) {
+  std::optional<double> of_root;
+  for (const auto& [key, known] : inputs.objects.telemetry()) {
+    for (const model::Telemetry& one : known.decoded.values) {
+      if (!one.trace_sampling_percent || !one.selector.empty() || !one.targets.empty()) continue;
+      if (one.ns == ns) return one.trace_sampling_percent;
+      if (inputs.facts.is_root(one.ns)) of_root = one.trace_sampling_percent;
+    }
+  }
+  return of_root;
+}
 
 const model::Gateway* waypoint_gateway(const Objects& objects, const std::string& ns,
                                        const std::string& name) {

@@ -70,6 +70,10 @@ struct Keep {
 ServiceRecord plan_service(const Inputs& inputs, const source::Service& service,
                            const Keep* keep = nullptr);
 
+// For how many of a namespace's requests there are spans, where a Telemetry says so: its own, else
+// a root namespace's.
+std::optional<double> trace_sampling_of(const Inputs& inputs, const std::string& ns);
+
 // L4's stand-in for RequestAuthentication on a service's HTTP ports: only its waypoint may come.
 // Key of that policy, as it is in ServiceRecord::own_policies: "ns/weft_requests_NAME".
 std::string requests_policy_name(const std::string& service_name);

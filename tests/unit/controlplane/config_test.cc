@@ -37,6 +37,16 @@ TEST(Config, PlaintextWithoutTokensIsForLoopbackOnly) {
   EXPECT_FALSE(parse({"--source", "files:/d", "--plaintext", "10.0.0.1:15010"}));
 }
 
+TEST(Config, Tracing) {
+  EXPECT_EQ(parse({"--source", "files:/d"})->config->tracing, mesh::Tracing{});
+  const auto usage = parse({"--source", "files:/d", "--tracing", "otlp://otel.tracing:4317",
+                            "--tracing-sampling", "12.5"});
+  ASSERT_TRUE(usage) << usage.error().text;
+  EXPECT_EQ(usage->config->tracing.kind, mesh::Tracing::Kind::kOtlp);
+  EXPECT_EQ(usage->config->tracing.host, "otel.tracing");
+  EXPECT_EQ(usage->config->tracing.sampling_percent, 12.5);
+}
+
 TEST(Config, HelpAndVersionAreText) {
   EXPECT_THAT(parse({"--help"})->text, HasSubstr("--source"));
   EXPECT_THAT(parse({"--version"})->text, HasSubstr("weft-controlplane "));
@@ -62,6 +72,11 @@ TEST(Config, MistakesAreNamed) {
       {{"--source", "files:/d", "--certificate-ttl", "1d"}, "--certificate-ttl"},
       {{"--source", "files:/d", "--tls-ip", "here"}, "--tls-ip: must be an IP address, got here"},
       {{"--source", "files:/d", "--root-cert", "a"}, "come together"},
+      {{"--source", "files:/d", "--tracing", "zipkin://zipkin:9411"},
+       "--tracing: must be zipkin://HOST:PORT[/PATH] or otlp://HOST:PORT, HOST an IP address or "
+       "SERVICE.NAMESPACE, got zipkin://zipkin:9411: "},
+      {{"--source", "files:/d", "--tracing-sampling", "101"},
+       "--tracing-sampling: must be a percentage from 0 to 100, got 101"},
       {{"--source", "files:/d", "--log-level", "loud"}, "loud"},
       {{"--source", "files:/d", "--trust-domain", ""}, "--trust-domain"},
       {{"--source", "files:/d", "--plaintext", "0.0.0.0:15010"},

@@ -33,6 +33,9 @@ TEST(Components, SettingsBecomeEnvironmentAndFlags) {
   EXPECT_THAT(cp.command.argv,
               IsSupersetOf({"--certificate-ttl", "20s", "--root-namespaces", "a,b"}));
   EXPECT_NE(cp.command.drop->uid, 0u);
+  const auto traced = parse_settings({"tracing=otlp://10.0.0.9:4317", "tracingSampling=100"});
+  EXPECT_THAT(control_plane_component({"x"}, "/bin", *traced, fabric).command.argv,
+              IsSupersetOf({"--tracing", "otlp://10.0.0.9:4317", "--tracing-sampling", "100"}));
 }
 
 }  // namespace

@@ -24,11 +24,13 @@ TEST(Settings, AnUnknownKeyIsRefusedWithTheKnownOnes) {
 }
 
 TEST(Settings, ValuesAreChecked) {
-  for (const char* pair :
-       {"io=magic", "certificateTtl=20", "certificateTtl=s", "ztunnelThreads=0", "ztunnelThreads=x",
-        "denyIoUring=yes", "noequals", "=x", "ztunnel.=x", "sameNode=direct"}) {
+  for (const char* pair : {"io=magic", "certificateTtl=20", "certificateTtl=s", "ztunnelThreads=0",
+                           "ztunnelThreads=x", "denyIoUring=yes", "noequals", "=x", "ztunnel.=x",
+                           "sameNode=direct", "tracing=zipkin", "tracingSampling=101"}) {
     EXPECT_FALSE(parse_settings({pair})) << pair;
   }
+  EXPECT_THAT(parse_settings({"tracing=zipkin://zipkin:9411"}).error().text,
+              HasSubstr("--set tracing: must be zipkin://HOST:PORT[/PATH] or otlp://HOST:PORT"));
 }
 
 TEST(Settings, PrefixedKeysReachTheirComponentOnly) {

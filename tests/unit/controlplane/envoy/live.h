@@ -107,19 +107,33 @@ class Upstream {
       threads_.emplace_back([this, fd = std::move(fd)] { serve(fd.get()); });
     }
   }
+  static bool more(int fd, std::string& in) {
+    char buffer[8192];
+    const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
+    if (got <= 0) return false;
+    in.append(buffer, static_cast<std::size_t>(got));
+    return true;
+  }
   void serve(int fd) {
     std::string in;
-    char buffer[8192];
     for (;;) {
       auto end = in.find("\r\n\r\n");
       if (end == std::string::npos) {
-        const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
-        if (got <= 0) break;
-        in.append(buffer, static_cast<std::size_t>(got));
+        if (!more(fd, in)) break;
         continue;
       }
-      const std::string out = answer(in.substr(0, end + 2));
-      in.erase(0, end + 4);
+      const std::string head = in.substr(0, end + 2);
+      std::size_t body = 0;  // one in chunks is read to its end: the next head comes after it
+      if (head.find("transfer-encoding: chunked") != std::string::npos) {
+        body = in.find("\r\n0\r\n\r\n", end + 2);
+        if (body == std::string::npos) {
+          if (!more(fd, in)) break;
+          continue;
+        }
+        body += 7 - (end + 4);
+      }
+      const std::string out = answer(head);
+      in.erase(0, end + 4 + body);
       ::send(fd, out.data(), out.size(), MSG_NOSIGNAL);
     }
     std::lock_guard lock(mutex_);
@@ -381,10 +395,14 @@ class LiveEnvoy : public testing::Test {
                                           &fleet_, envoy_tokens_.get(), &collector_});
     ASSERT_TRUE(started) << started.error().text;
     server_ = std::move(*started);
-    feed_ =
-        std::make_unique<Feed>(Settings{.tracing = {}, .headers_timeout = 2s}, fleet_,
-                               [this](const std::string& id) { return envoy_tokens_->make(id); });
+    restart_feed();
     launch();
+  }
+  virtual Settings settings() const { return {.tracing = {}, .headers_timeout = 2s}; }
+  // As a control plane that starts with other settings; Envoy stays.
+  void restart_feed() {
+    feed_ = std::make_unique<Feed>(
+        settings(), fleet_, [this](const std::string& id) { return envoy_tokens_->make(id); });
   }
   void TearDown() override {
     if (envoy_ > 0) {

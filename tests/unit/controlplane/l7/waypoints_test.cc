@@ -51,6 +51,40 @@ spec:
 const source::ObjectKey kRouteKey{"VirtualService.networking.istio.io", "shop", "reviews"};
 const source::ObjectKey kPolicyKey{"AuthorizationPolicy.security.istio.io", "shop", "viewer"};
 
+// How many requests begin a trace: a namespace's Telemetry, else a root namespace's; at gateways
+// too, where the traces of a mesh begin.
+TEST(Waypoints, ATelemetrySaysHowMuchIsTraced) {
+  L7World world;
+  const auto telemetry = [](const std::string& ns, int percent) {
+    return "\n---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: t, "
+           "namespace: " +
+           ns + "}\nspec: {tracing: [{randomSamplingPercentage: " + std::to_string(percent) + "}]}";
+  };
+  using Percents = std::pair<std::optional<double>, std::optional<double>>;
+  const auto traced = [&] {
+    return Percents{
+        world.plans.at("waypoint~shop/weft-waypoint").services.at(0).trace_sampling_percent,
+        world.plans.at("gateway~edge/gw").listeners.at(0).trace_sampling_percent};
+  };
+  world.put(kReviews + kSubsets + kByUser + R"(
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: edge}
+spec: {gatewayClassName: weft, listeners: [{name: http, port: 80, protocol: HTTP}]}
+)");
+  EXPECT_EQ(traced(), Percents());
+  world.put(telemetry("istio-system", 50));
+  EXPECT_EQ(traced(), Percents(50, 50));
+  world.put(telemetry("edge", 100));
+  EXPECT_EQ(traced(), Percents(50, 100));
+  world.put(telemetry("shop", 0));
+  EXPECT_EQ(traced(), Percents(0, 100));
+  world.drop("Telemetry.telemetry.istio.io", "istio-system", "t");
+  world.drop("Telemetry.telemetry.istio.io", "shop", "t");
+  EXPECT_EQ(traced(), Percents(std::nullopt, 100));
+}
+
 TEST(Waypoints, NothingL7MakesNothing) {
   L7World world;
   world.put(kReviews + kSubsets);

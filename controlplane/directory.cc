@@ -34,6 +34,12 @@ void Directory::take(const translate::Changes& changes) {
     by_uid_.erase(known);
   };
   take_services(changes);
+  if (changes.gateways) {
+    gateways_.clear();
+    for (const translate::DesiredGateway& one : *changes.gateways) {
+      if (one.kind == model::Plan::Kind::kGateway) gateways_.insert(one.ns + "/" + one.name);
+    }
+  }
   for (const std::string& uid : changes.removed_workloads) forget(uid);
   for (const mesh::Workload& workload : changes.workloads) {
     forget(workload.uid);
@@ -89,7 +95,9 @@ std::optional<telemetry::Workload> Directory::by_address(const IpAddress& ip) co
   const std::scoped_lock lock(mutex_);
   const auto found = by_ip_.find(ip);
   if (found == by_ip_.end()) return std::nullopt;
-  return found->second.second;
+  telemetry::Workload out = found->second.second;
+  out.gateway = gateways_.contains(out.ns + "/" + out.workload);
+  return out;
 }
 
 }  // namespace weft::controlplane

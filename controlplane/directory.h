@@ -27,6 +27,7 @@ class Directory : public telemetry::Directory {
   mutable std::mutex mutex_;
   std::unordered_map<IpAddress, std::pair<std::string, telemetry::Workload>> by_ip_;  // uid, what
   std::map<std::string, std::vector<IpAddress>> by_uid_;
+  std::set<std::string> gateways_;                         // "ns/name" of those that we deploy
   std::map<std::string, telemetry::Service> services_;     // by "ns/host"
   std::map<std::string, std::vector<IpAddress>> vips_of_;  // by "ns/host"
   std::unordered_map<IpAddress, std::string> by_vip_;      // → "ns/host"

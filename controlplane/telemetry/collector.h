@@ -27,6 +27,7 @@ struct Workload {
   std::string workload = "unknown", ns = "unknown", app = "unknown", version = "unknown";
   std::string canonical_service = "unknown", canonical_revision = "latest", cluster = "unknown";
   std::string principal;  // with spiffe://; "" when it has none
+  bool gateway = false;   // one of ours: it reports for itself what it asks of others
 };
 struct Service {
   std::string host, name, ns;
@@ -40,7 +41,8 @@ class Directory {
 };
 
 struct Options {
-  // Beside reporter="waypoint" (gateways: "source"): the same counts as sidecars would report them.
+  // Beside reporter="waypoint" (gateways: "source"): the same counts of requests as sidecars would
+  // report them. (Of connections ztunnels do.)
   bool compat_reporters = true;
   std::size_t series_max = 10'000;  // label sets a metric; more are counted as dropped
   Clock::duration series_idle = std::chrono::hours(1);  // after which a series goes

@@ -3,8 +3,10 @@
 #include <google/protobuf/wrappers.pb.h>
 
 #include <charconv>
+#include <string_view>
 
 #include "envoy/data/accesslog/v3/accesslog.pb.h"
+#include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
 
 namespace weft::controlplane::telemetry {
 namespace {
@@ -12,6 +14,9 @@ namespace {
 namespace accesslog = ::envoy::data::accesslog::v3;
 
 constexpr const char* kPeerKey = "weft.peer";
+constexpr const char* kMessagesKey = "envoy.filters.http.grpc_stats";
+constexpr const char* kNoRouteTag = "no_route";  // of our last route (backends/envoy/routes.cc)
+constexpr const char* kDirectResponse = "direct_response";
 constexpr const char* kUnknown = "unknown";
 
 std::optional<SocketAddress> address_of(const ::envoy::config::core::v3::Address& address) {
@@ -88,12 +93,28 @@ std::string flags_of(const accesslog::ResponseFlags& flags) {
   return out.empty() ? "-" : out;
 }
 
+std::string flags_of(const accesslog::HTTPAccessLogEntry& entry) {
+  const accesslog::AccessLogCommon& common = entry.common_properties();
+  const std::string flags = flags_of(common.response_flags());
+  const bool unrouted = common.custom_tags().contains(kNoRouteTag) &&
+                        entry.response().response_code_details() == kDirectResponse;
+  return unrouted && flags == "-" ? "NR" : flags;
+}
+
 std::string peer_of(const accesslog::AccessLogCommon& common) {
   const auto found = common.filter_state_objects().find(kPeerKey);
   if (found == common.filter_state_objects().end()) return {};
   google::protobuf::StringValue text;
   if (!found->second.UnpackTo(&text)) return {};
   return text.value();
+}
+
+Messages messages_of(const accesslog::AccessLogCommon& common) {
+  const auto found = common.filter_state_objects().find(kMessagesKey);
+  ::envoy::extensions::filters::http::grpc_stats::v3::FilterObject counted;
+  if (found == common.filter_state_objects().end() || !found->second.UnpackTo(&counted)) return {};
+  return {.requests = counted.request_message_count(),
+          .responses = counted.response_message_count()};
 }
 
 std::string host_of_cluster(const std::string& cluster) {
@@ -112,13 +133,31 @@ std::string grpc_status_label(const std::string& status) {
   return whole && code >= 0 && code <= kLast ? std::to_string(code) : kUnknown;
 }
 
-Labels describe(const accesslog::AccessLogCommon& common, const Directory& directory) {
-  Labels out;
-  const auto client = address_of(common.downstream_remote_address());
+std::string trace_of(const google::protobuf::Map<std::string, std::string>& headers) {
+  const auto is_id = [](std::string_view text) {
+    return (text.size() == 32 || text.size() == 16) &&
+           text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+  };
+  if (const auto b3 = headers.find("x-b3-traceid"); b3 != headers.end() && is_id(b3->second))
+    return b3->second;
+  const auto w3c = headers.find("traceparent");  // "00-TRACE-SPAN-FLAGS"
+  if (w3c == headers.end() || w3c->second.size() != 55) return {};
+  const std::string id = w3c->second.substr(3, 32);
+  return is_id(id) ? id : std::string();
+}
+
+Described describe(const accesslog::AccessLogCommon& common, const Directory& directory,
+                   bool edge) {
+  Described described;
+  Labels& out = described.labels;
+  // Clients of a gateway reach it at its pod's own address.
+  const auto client =
+      address_of(edge ? common.downstream_local_address() : common.downstream_remote_address());
   const Workload source = workload_at(client, directory);
+  described.from_gateway = source.gateway;
   const Workload destination = workload_at(address_of(common.upstream_remote_address()), directory);
   const Service service = service_of(common, directory);
-  const std::string peer = peer_of(common);
+  const std::string peer = edge ? source.principal : peer_of(common);
   add_workload(out, "source", source);
   add_workload(out, "destination", destination);
   out["source_principal"] = or_unknown(peer);
@@ -127,7 +166,7 @@ Labels describe(const accesslog::AccessLogCommon& common, const Directory& direc
   out["destination_service_name"] = or_unknown(service.name);
   out["destination_service_namespace"] = or_unknown(service.ns);
   out["connection_security_policy"] = peer.empty() ? "none" : "mutual_tls";
-  return out;
+  return described;
 }
 
 }  // namespace weft::controlplane::telemetry

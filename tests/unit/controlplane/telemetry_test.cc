@@ -8,6 +8,7 @@
 #include "controlplane/telemetry/collector.h"
 #include "controlplane/telemetry/labels.h"
 #include "envoy/data/accesslog/v3/accesslog.pb.h"
+#include "envoy/extensions/filters/http/grpc_stats/v3/config.pb.h"
 
 namespace weft::controlplane::telemetry {
 namespace {
@@ -28,6 +29,11 @@ struct Known : Directory {
                       .app = "reviews",
                       .version = "v2",
                       .principal = "spiffe://cluster.local/ns/shop/sa/reviews"};
+    if (ip.str() == "10.244.1.9")
+      return Workload{.workload = "edge",
+                      .ns = "shop",
+                      .principal = "spiffe://cluster.local/ns/shop/sa/edge",
+                      .gateway = true};
     return std::nullopt;
   }
   std::optional<Service> service_at(const SocketAddress& vip) const override {
@@ -142,6 +148,25 @@ TEST(Telemetry, AnApplicationMakesNoSeriesByWhatItAnswers) {
   EXPECT_EQ(seen, (std::set<std::string>{"0", "16", "7", "unknown"}));
 }
 
+TEST(Telemetry, MessagesAreOfGrpcAlone) {
+  const Known known;
+  Collector collector(kQuiet, known);
+  auto entry = request();
+  ::envoy::extensions::filters::http::grpc_stats::v3::FilterObject messages;
+  messages.set_request_message_count(2);
+  messages.set_response_message_count(3);
+  (*entry.mutable_common_properties()
+        ->mutable_filter_state_objects())["envoy.filters.http.grpc_stats"]
+      .PackFrom(messages);
+  collector.record("waypoint~shop/w", entry);
+  EXPECT_TRUE(samples(collector, "istio_request_messages_total").empty());
+  (*entry.mutable_request()->mutable_request_headers())["content-type"] = "application/grpc+proto";
+  for (int i = 0; i < 2; ++i) collector.record("waypoint~shop/w", entry);
+  ASSERT_EQ(samples(collector, "istio_request_messages_total").size(), 1u);
+  EXPECT_EQ(samples(collector, "istio_request_messages_total")[0].second, 4);
+  EXPECT_EQ(samples(collector, "istio_response_messages_total")[0].second, 6);
+}
+
 TEST(Telemetry, ADeniedRequestIsCountedForTheServiceThatItAskedFor) {
   const Known known;
   Collector collector(kQuiet, known);
@@ -175,6 +200,83 @@ TEST(Telemetry, TheSidecarErasReportersAreCountedBesideTheWaypoint) {
             (std::map<std::string, double>{{"waypoint", 1}, {"source", 1}, {"destination", 1}}));
 }
 
+using Row = std::map<std::string, std::string>;
+
+// Those labels of each sample of a counter, with how much was counted.
+std::map<Row, double> rows(const Collector& collector, const std::vector<std::string>& names,
+                           const std::string& metric = "istio_requests_total") {
+  std::map<Row, double> out;
+  for (const auto& [labels, value] : samples(collector, metric)) {
+    Row row;
+    for (const std::string& name : names) row[name] = labels.at(name);
+    out[row] += value;
+  }
+  return out;
+}
+
+TEST(Telemetry, ASourceDoesNotKnowHowItsConnectionIsSecured) {
+  const Known known;
+  Collector collector({.access_log = false}, known);
+  collector.record("waypoint~shop/w", request());
+  EXPECT_EQ(rows(collector, {"reporter", "connection_security_policy"}),
+            (std::map<Row, double>{
+                {{{"reporter", "waypoint"}, {"connection_security_policy", "mutual_tls"}}, 1},
+                {{{"reporter", "destination"}, {"connection_security_policy", "mutual_tls"}}, 1},
+                {{{"reporter", "source"}, {"connection_security_policy", "unknown"}}, 1}}));
+}
+
+TEST(Telemetry, AGatewayIsTheSourceOfWhatItAsksAndIsCountedOnce) {
+  const Known known;
+  Collector collector({.access_log = false}, known);
+  auto entry = request();  // at the gateway: from a client outside, to its own pod
+  entry.mutable_common_properties()->clear_filter_state_objects();
+  set(*entry.mutable_common_properties()->mutable_downstream_remote_address(), "192.0.2.7", 5000);
+  set(*entry.mutable_common_properties()->mutable_downstream_local_address(), "10.244.1.9", 80);
+  collector.record("gateway~shop/edge", entry);
+  entry = request();  // the same, at the waypoint behind
+  set(*entry.mutable_common_properties()->mutable_downstream_remote_address(), "10.244.1.9", 4000);
+  collector.record("waypoint~shop/w", entry);
+  const auto found = rows(collector, {"reporter", "source_workload", "destination_service_name"});
+  const auto row = [](const char* reporter) {
+    return Row{{"reporter", reporter},
+               {"source_workload", "edge"},
+               {"destination_service_name", "reviews"}};
+  };
+  EXPECT_EQ(found, (std::map<Row, double>{
+                       {row("source"), 1}, {row("waypoint"), 1}, {row("destination"), 1}}));
+  for (const auto& [labels, value] : samples(collector, "istio_requests_total")) {
+    if (labels.at("reporter") != "source") continue;
+    EXPECT_EQ(labels.at("source_principal"), "spiffe://cluster.local/ns/shop/sa/edge");
+  }
+}
+
+TEST(Telemetry, OurLastRouteIsNoRouteAndADirectAnswerIsNot) {
+  const Known known;
+  Collector collector(kQuiet, known);
+  auto entry = request();
+  entry.mutable_response()->set_response_code_details("direct_response");
+  collector.record("waypoint~shop/w", entry);
+  (*entry.mutable_common_properties()->mutable_custom_tags())["no_route"] = "true";
+  collector.record("waypoint~shop/w", entry);
+  entry.mutable_response()->set_response_code_details("rbac_access_denied_matched_policy[none]");
+  collector.record("waypoint~shop/w", entry);
+  EXPECT_EQ(
+      rows(collector, {"response_flags"}),
+      (std::map<Row, double>{{{{"response_flags", "-"}}, 2}, {{{"response_flags", "NR"}}, 1}}));
+}
+
+TEST(Telemetry, ATraceIsWhatEitherKindOfHeaderSays) {
+  google::protobuf::Map<std::string, std::string> headers;
+  EXPECT_EQ(trace_of(headers), "");
+  headers["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  EXPECT_EQ(trace_of(headers), "0af7651916cd43dd8448eb211c80319c");
+  headers["x-b3-traceid"] = "463ac35c9f6413ad";
+  EXPECT_EQ(trace_of(headers), "463ac35c9f6413ad");
+  headers["x-b3-traceid"] = "463ac35c9f6413a\"";
+  headers["traceparent"] = "00-0af7651916cd43dd8448eb211c80319\n-b7ad6b7169203331-01";
+  EXPECT_EQ(trace_of(headers), "") << "it would end the line";
+}
+
 TEST(Telemetry, TooManySeriesAreCountedAsDropped) {
   const Known known;
   Collector collector({.compat_reporters = false, .series_max = 2, .access_log = false}, known);
@@ -198,6 +300,16 @@ TEST(Telemetry, AConnectionCountsItsBytes) {
   EXPECT_EQ(samples(collector, "istio_tcp_sent_bytes_total")[0].second, 70);
   EXPECT_EQ(samples(collector, "istio_tcp_received_bytes_total")[0].second, 30);
   EXPECT_EQ(samples(collector, "istio_tcp_connections_closed_total")[0].second, 1);
+}
+
+TEST(Telemetry, AConnectionIsTheWaypointsAlone) {
+  const Known known;
+  Collector collector({.access_log = false}, known);
+  accesslog::TCPAccessLogEntry entry;
+  *entry.mutable_common_properties() = request().common_properties();
+  collector.record("waypoint~shop/w", entry);
+  EXPECT_EQ(rows(collector, {"reporter"}, "istio_tcp_connections_opened_total"),
+            (std::map<Row, double>{{{{"reporter", "waypoint"}}, 1}}));
 }
 
 }  // namespace

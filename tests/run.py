@@ -23,7 +23,7 @@ STAGES = ["tidy", "unit", "sim", "bpf", "kube", "netns", "netns-epoll", "asan", 
 NAMED = ["soak", "labs"]  # run only when --only names them
 # Minutes of Envoy's timers and statistics, and of the bench's own rows: what they ask of ztunnel's loop the other files ask too. In a run
 # of everything they are left out of netns-epoll; ONLY=netns-epoll runs them.
-L7_FILES = ["bench", "callista", "ingress", "lab12", "labs", "telemetry"]
+L7_FILES = ["bench", "callista", "ingress", "lab12", "labs", "telemetry", "tracing"]
 FUZZ_SECONDS = int(os.environ.get("FUZZ_SECONDS", "30"))
 STAGE_LIMIT_S = 2400
 KUBE_BUILD_LIMIT_S = 1800

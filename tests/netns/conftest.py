@@ -21,10 +21,10 @@ def pytest_collection_modifyitems(items):
 
 
 @contextlib.contextmanager
-def running(name):
+def running(name, *more):
     sandbox = weft.Sandbox(f"{name}{os.getpid()}")
     try:
-        sandbox.up(*SETTINGS)
+        sandbox.up(*SETTINGS, *more)
         yield sandbox
     finally:
         if os.environ.get("WEFT_TEST_KEEP") != "1":

@@ -156,7 +156,7 @@ def test_a_wrong_variable_of_ztunnel_is_named_with_its_value(name):
 
 
 @pytest.mark.parametrize("argv", [["--sandbox", "a/b", "status"], ["status", "-o", "runes"], ["sandbox", "up", "--nodes", "0"], ["sandbox", "up", "--set", "frob=1"],
-                                  ["sandbox", "up", "--set", "certificateTtl=banana"], ["completion", "tcsh"]])
+                                  ["sandbox", "up", "--set", "certificateTtl=banana"], ["sandbox", "up", "--set", "tracing=zipkin://zipkin:9411"], ["completion", "tcsh"]])
 def test_a_wrong_argument_of_weftctl_is_named(argv):
     one_error(run([weft.WEFTCTL, *argv]), [argv[1] if argv[0] == "--sandbox" else argv[-1].split("=")[0]])
 

@@ -124,7 +124,7 @@ def test_cal1_every_call_reaches_every_part_once(land):
 
 
 def test_cal1_each_edge_is_counted_as_often_as_it_is_used(land):
-    """Traces are not here: nothing sends them to a collector yet."""
+    """Traces are in test_tracing.py."""
     calls = 100 if LONG else 40
     pairs = [("istio-ingressgateway", "composite"), *[("composite-v1", part) for part in PARTS]]
     counted = lambda: [land.counted(reporter="destination", source_workload=source, destination_service_name=service, response_code="200") for source, service in pairs]

@@ -71,6 +71,7 @@ std::string status_json(const StatusFacts& facts) {
   json problems = json::array();
   for (const auto& [file, text] : facts.problems) problems.push_back({{"file", file}, {"text", text}});
   return dump({{"node", facts.node}, {"version", WEFT_VERSION}, {"ready", facts.ready}, {"notReady", facts.not_ready_why},
+               {"uninstalling", facts.uninstalling},
                {"ztunnels", facts.ztunnels}, {"bpf", {{"programs", programs}}}, {"problems", problems}, {"pods", pods}});
 }
 

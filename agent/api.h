@@ -26,6 +26,7 @@ struct StatusFacts {
   bool ready = false;
   std::string not_ready_why;
   std::size_t ztunnels = 0;
+  bool uninstalling = false;
   std::vector<StatusProgram> programs;
   std::vector<std::pair<std::string, std::string>> problems;  // file, text
   std::vector<PodView> pods;

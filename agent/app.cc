@@ -1,12 +1,9 @@
 #include "agent/app.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 
-#include <cerrno>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -24,6 +21,7 @@
 #include "agent/objects.h"
 #include "agent/privileges.h"
 #include "agent/reactor.h"
+#include "agent/signals.h"
 #include "base/log.h"
 #include "bpf/user/datapath.h"
 
@@ -138,10 +136,20 @@ class App : public LinkEvents {
 
   // Others write that file too: look again.
   void keep_chained() {
+    if (inventory_.uninstalling()) return unchain();
     const auto kept = chain_.ensure();
     const std::string trouble = kept ? "" : kept.error().text;
     if (kept && *kept) spdlog::info("weft-cni is chained, pods wait for the mesh directory={}", config_.cni.config_directory);
     if (trouble != chain_trouble_ && !trouble.empty()) spdlog::error("weft-cni is not chained, pods may start before they are captured reason=\"{}\"", trouble);
+    chain_trouble_ = trouble;
+    reactor_.at(Clock::now() + kLookAtChain, [this] { keep_chained(); });
+  }
+
+  // Looks again too: an uninstall that is called off brings the chain back.
+  void unchain() {
+    const auto gone = chain_.remove();
+    const std::string trouble = gone ? "" : gone.error().text;
+    if (trouble != chain_trouble_ && !trouble.empty()) spdlog::error("weft-cni cannot be taken out of the chain reason=\"{}\"", trouble);
     chain_trouble_ = trouble;
     reactor_.at(Clock::now() + kLookAtChain, [this] { keep_chained(); });
   }
@@ -218,6 +226,7 @@ class App : public LinkEvents {
     facts.node = config_.node;
     facts.ready = is_ready(&facts.not_ready_why);
     facts.ztunnels = link_.connections().size();
+    facts.uninstalling = inventory_.uninstalling();
     if (auto programs = datapath_.programs()) {
       for (const auto& program : *programs) facts.programs.push_back({program.name, program.id});
     }
@@ -271,18 +280,6 @@ Parsed<Config> look_around(Config config) {
   return config;
 }
 
-// SIGTERM and SIGINT as a descriptor.
-Result<Fd> stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return fail(Code::kSystem, "sigprocmask", errno);
-  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return fail(Code::kSystem, "signalfd", errno);
-  return fd;
-}
-
 }  // namespace
 
 Parsed<void> run(const Config& given) {
@@ -315,14 +312,6 @@ Parsed<void> run(const Config& given) {
   spdlog::info("stopping; what is captured stays captured");
   (*reactor)->forget((*source)->fd());
   return {};
-}
-
-Parsed<void> uninstall(const Config& config) {
-  const cni::Chain chain(config.cni);
-  if (chain.wanted()) {
-    if (auto removed = chain.remove(); !removed) return removed;
-  }
-  return bpf::unload(config.pin_directory);
 }
 
 }  // namespace weft::agent

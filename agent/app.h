@@ -9,7 +9,4 @@ namespace weft::agent {
 // Runs until SIGTERM or SIGINT. What is captured stays captured. Errors: why it cannot start, for a person.
 Parsed<void> run(const Config& config);
 
-// Takes everything off the node. Nothing there is success.
-Parsed<void> uninstall(const Config& config);
-
 }  // namespace weft::agent

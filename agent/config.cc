@@ -12,6 +12,7 @@ namespace weft::agent {
 namespace {
 
 constexpr std::size_t kNameMost = 253;
+constexpr unsigned kAwaitMost_s = 3600;
 
 struct Words {
   std::string source, metrics, ready;
@@ -48,6 +49,10 @@ void declare(CLI::App& app, Config& config, Words& words) {
   app.add_option("--cni-socket", config.cni.socket, "--api as the node sees it (default: the same path)");
   app.add_option("--cni-exempt", config.cni.exempt, "Namespaces whose pods start without asking")->delimiter(',')->capture_default_str();
   app.add_flag("--uninstall", config.uninstall, "Take all programs, links and maps below --bpffs off this node, and exit");
+  app.add_option("--await-agent", config.await_agent_s, "With --uninstall: seconds that an agent which answers at --api has to let its pods go")
+      ->capture_default_str()
+      ->check(CLI::Range(0U, kAwaitMost_s));
+  app.add_flag("--stay", config.stay, "With --uninstall: then wait for SIGTERM, and look again for what was left meanwhile");
 }
 
 Parsed<void> read_addresses(const char* flag, const std::vector<std::string>& words, std::vector<IpAddress>& into) {
@@ -99,6 +104,8 @@ Parsed<void> check(const Config& config) {
   }
   if (config.pin_directory.empty()) return problem("--bpffs is missing");
   if (config.cni.config_directory.empty() != config.cni.bin_directory.empty()) return problem("--cni-conf-dir and --cni-bin-dir come together");
+  if (!config.uninstall && (config.stay || config.await_agent_s != 0)) return problem("--stay and --await-agent need --uninstall");
+  if (config.await_agent_s != 0 && config.api_path.empty()) return problem("--await-agent needs --api: the agent is asked there");
   if (config.uninstall) return {};
   if (!config.cni.config_directory.empty() && config.api_path.empty()) return problem("--cni-conf-dir needs --api: weft-cni asks there");
   for (const auto& [flag, value] : {std::pair("--node", &config.node), {"--cgroup", &config.cgroup}, {"--zds", &config.link_path}}) {

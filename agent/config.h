@@ -30,6 +30,8 @@ struct Config {
   unsigned ztunnel_uid = 1337;
   bool dns_capture = true;
   bool uninstall = false;
+  unsigned await_agent_s = 0;  // of uninstall: how long a running agent may take to let its pods go
+  bool stay = false;           // of uninstall: a DaemonSet's pod must not end
   std::string log_level = "info";
   std::string log_format = "text";
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mesh/labels.h"
+#include "mesh/leaving.h"
 
 namespace weft::agent {
 
@@ -25,11 +26,23 @@ PlainPod plain(const source::Pod& pod, std::string reason, std::string key, bool
 
 }  // namespace
 
+bool is_uninstalling(const std::map<std::string, source::Namespace>& namespaces) {
+  const auto system = namespaces.find(std::string(mesh::kSystemNamespace));
+  if (system == namespaces.end()) return false;
+  const auto said = system->second.annotations.find(std::string(mesh::kUninstalling));
+  return said != system->second.annotations.end() && said->second == "true";
+}
+
 Desired decide_pods(const std::vector<source::Pod>& pods, const std::map<std::string, source::Namespace>& namespaces,
                     const std::string& node, const ArrivedIps& arrived) {
   Desired desired;
+  const bool leaving = is_uninstalling(namespaces);
   for (const auto& pod : pods) {
     if (pod.node_name != node) continue;
+    if (leaving) {
+      desired.plain.push_back(plain(pod, "the mesh is being uninstalled", std::string(mesh::kUninstalling), false));
+      continue;
+    }
     const auto verdict = judge(pod, namespaces);
     const auto ips = pod.ips.empty() && arrived ? arrived(pod.uid) : pod.ips;
     if (!verdict.enrolled) {

@@ -40,8 +40,12 @@ struct Desired {
 // `pods` may hold other nodes' pods; a pod whose namespace is unknown is judged as one in a namespace without labels.
 // Finished pods never: their address may be another's already. A pod that is being deleted stays until its object goes:
 // its last connections are its users'.
+// Nobody, when the mesh's own namespace says that it is being uninstalled.
 // `arrived` knows the addresses of a pod whose object has none yet (arrivals.h).
 Desired decide_pods(const std::vector<source::Pod>& pods, const std::map<std::string, source::Namespace>& namespaces,
                     const std::string& node, const ArrivedIps& arrived = {});
+
+// The annotation mesh::kUninstalling is "true" on the mesh's own namespace.
+bool is_uninstalling(const std::map<std::string, source::Namespace>& namespaces);
 
 }  // namespace weft::agent

@@ -16,6 +16,7 @@ class Inventory {
   // Objects of other kinds pass by; one that does not decode leaves what was known of it. True when anything changed.
   bool apply(const source::Batch& batch);
   Desired decide(const std::string& node, const ArrivedIps& arrived = {}) const;
+  bool uninstalling() const { return is_uninstalling(namespaces_); }
 
  private:
   std::map<source::ObjectKey, source::Pod> pods_;

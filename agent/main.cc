@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "agent/app.h"
+#include "agent/uninstall.h"
 #include "base/log.h"
 
 namespace {

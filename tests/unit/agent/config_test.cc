@@ -74,6 +74,15 @@ TEST(Config, UninstallNeedsOnlyThePins) {
   EXPECT_TRUE(std::get<Config>(*parsed).uninstall);
 }
 
+TEST(Config, UninstallBesideAnAgentNeedsItsSocket) {
+  const auto whole = parse_config({"--bpffs", "/b", "--api", "/a", "--uninstall", "--await-agent", "60", "--stay"});
+  ASSERT_TRUE(whole.has_value()) << whole.error().text;
+  EXPECT_EQ(std::get<Config>(*whole).await_agent_s, 60u);
+  EXPECT_TRUE(std::get<Config>(*whole).stay);
+  EXPECT_EQ(parse_config({"--bpffs", "/b", "--uninstall", "--await-agent", "60"}).error().text, "--await-agent needs --api: the agent is asked there");
+  EXPECT_EQ(parse_config({"--bpffs", "/b", "--stay"}).error().text, "--stay and --await-agent need --uninstall");
+}
+
 TEST(Config, HelpAndVersionAreAnswers) {
   EXPECT_TRUE(std::holds_alternative<Wanted>(*parse_config({"--help"})));
   EXPECT_EQ(std::get<Wanted>(*parse_config({"--version"})).text, "weft-agent " WEFT_VERSION "\n");

@@ -87,6 +87,24 @@ TEST(DecidePods, JudgesAPodWithoutItsNamespaceByItsOwnLabels) {
   EXPECT_EQ(desired.plain[0].name, "b");
 }
 
+TEST(DecidePods, LetsEverybodyGoWhenTheMeshIsUninstalled) {
+  const auto meshed = labelled("weft.dev/mesh", "enabled");
+  auto own = pod("a");
+  own.labels["weft.dev/mesh"] = "enabled";
+  source::Namespace system{.name = "weft-system", .labels = {}, .annotations = {{"weft.dev/uninstalling", "true"}}};
+  const auto leaving = decide_pods({own, pod("b")}, {{"shop", meshed}, {"weft-system", system}}, "node1");
+  EXPECT_TRUE(leaving.pods.empty());
+  ASSERT_EQ(leaving.plain.size(), 2u);
+  EXPECT_EQ(leaving.plain[0].reason, "the mesh is being uninstalled");
+  EXPECT_FALSE(leaving.plain[0].wanted) << "it waits for nothing";
+
+  system.annotations["weft.dev/uninstalling"] = "false";
+  EXPECT_EQ(decide_pods({pod("b")}, {{"shop", meshed}, {"weft-system", system}}, "node1").pods.size(), 1u);
+  auto elsewhere = meshed;  // nobody else's namespace may say so
+  elsewhere.annotations["weft.dev/uninstalling"] = "true";
+  EXPECT_EQ(decide_pods({pod("b")}, {{"shop", elsewhere}}, "node1").pods.size(), 1u);
+}
+
 source::Batch manifest(const char* text) {
   auto objects = source::parse_manifest(text, "test.yaml");
   EXPECT_TRUE(objects.has_value()) << (objects ? "" : objects.error().text);

@@ -38,6 +38,7 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kTick = std::chrono::milliseconds(500);
+constexpr auto kStateRefresh = std::chrono::seconds(5);
 // After a restart nodes keep what they know until the Envoys that were there are back, so that no
 // service loses its waypoint meanwhile; and no longer than this. Envoy comes back within a second
 // (deploy::bootstrap).
@@ -96,6 +97,7 @@ class App::State {
   std::optional<Problem> start_ca();
   std::optional<Problem> start_source();
   void publish_state();
+  bool refresh_state();
   Parsed<std::unique_ptr<deploy::Outcome>> outcome();
   json ca_info() const;
   json rotate();
@@ -104,6 +106,8 @@ class App::State {
 
   ca::Serving serving_;
   std::string state_trouble_;
+  std::string refresh_trouble_;
+  Clock::time_point next_refresh_{};
   std::uint64_t problems_seen_ = 0;
   std::string tokens_trouble_;
 };
@@ -312,13 +316,35 @@ void App::State::publish(const source::Batch& batch) {
                took.count());
 }
 
+// Another replica's rotation. True: the authority is another now.
+bool App::State::refresh_state() {
+  if (!cluster || Clock::now() < next_refresh_) return false;
+  next_refresh_ = Clock::now() + kStateRefresh;
+  const auto news = cluster->refresh_state();
+  const std::string trouble = news ? "" : news.error().text;
+  if (trouble != refresh_trouble_ && !trouble.empty())
+    spdlog::warn("the CA's state in the cluster cannot be read: {}", trouble);
+  refresh_trouble_ = trouble;
+  if (!news) return false;
+  if (!*news) return false;
+  if (auto bad = authority->reload()) {
+    spdlog::error("the CA's state in the cluster is not taken: {}", bad->text);
+    return false;
+  }
+  spdlog::info("root state taken over from another replica phase=\"{}\"",
+               ca::to_string(authority->info().phase));
+  return true;
+}
+
 void App::State::tick() {
   const auto now = WallClock::now();
-  const bool moved = authority->tick(now);
+  const bool taken = refresh_state();
+  const bool moves = !cluster || cluster->may_rotate();
+  const bool moved = moves && authority->tick(now);
   if (moved)
     spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(authority->info().phase));
   const bool stale = now >= serving_.not_before + (serving_.not_after - serving_.not_before) / 2;
-  if (moved || stale) {
+  if (moved || taken || stale) {
     if (auto bad = serve_certificate()) spdlog::error("serving certificate: {}", bad->text);
   }
   gauges.ca_phase = static_cast<int>(authority->info().phase);
@@ -338,6 +364,8 @@ json App::State::ca_info() const {
 }
 
 json App::State::rotate() {
+  if (cluster && !cluster->may_rotate())
+    return {{"error", "another replica leads: it rotates the roots"}};
   const auto phase = authority->rotate(WallClock::now());
   if (!phase) return {{"error", phase.error().text}};
   spdlog::info("root rotation moved phase=\"{}\"", ca::to_string(*phase));

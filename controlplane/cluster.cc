@@ -104,4 +104,9 @@ std::optional<Problem> Cluster::publish_state() {
   return shared_state_ ? shared_state_->publish() : std::nullopt;
 }
 
+Parsed<bool> Cluster::refresh_state() {
+  if (!shared_state_) return false;
+  return shared_state_->refresh();
+}
+
 }  // namespace weft::controlplane

@@ -35,6 +35,10 @@ class Cluster {
   std::optional<bool> leads() const;
   // Writes what is new of the CA's state. Nothing to do, without a Secret for it.
   std::optional<Problem> publish_state();
+  // Takes over what another replica wrote of it; true: there was something. False without a Secret.
+  Parsed<bool> refresh_state();
+  // One replica at a time moves a rotation of the shared root on: the one that leads.
+  bool may_rotate() const { return !shared_state_ || leads().value_or(true); }
 
  private:
   explicit Cluster(const Config& config) : config_(config) {}

@@ -257,6 +257,17 @@ Parsed<Serving> Authority::serve(const std::vector<std::string>& dns,
   return out;
 }
 
+std::optional<Problem> Authority::reload() {
+  std::lock_guard lock(mutex_);
+  auto next = std::make_unique<State>();
+  next->options = state_->options;
+  const auto saved = read_file(next->path("ca.json"));
+  if (!saved) return saved.error();
+  if (auto bad = next->load(*saved)) return bad;
+  state_ = std::move(next);
+  return std::nullopt;
+}
+
 Parsed<Phase> Authority::rotate(WallClock::time_point now) {
   std::lock_guard lock(mutex_);
   std::optional<Problem> bad;

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,10 @@ class Authority {
   // serving-key.pem), so that a reader of the two files never sees a pair that does not fit.
   Parsed<Serving> serve(const std::vector<std::string>& dns, const std::vector<std::string>& ips,
                         WallClock::time_point now);
+
+  // Takes up what the state directory holds now (another replica's rotation). What it had before
+  // stays when that cannot be read.
+  std::optional<Problem> reload();
 
   // Starts a rotation, or moves a running one to its next step. Refused while the root is a given
   // one.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "cli/bundle.h"
 #include "cli/commands.h"
 #include "cli/words.h"
 #include "sandbox/settings.h"
@@ -26,7 +27,10 @@ struct Line {
   CertificateArguments certificate;
   ExplainArguments explain;
   int progress = -1;
-  bool pre = false, down_all = false, ignored = false;
+  CheckArguments check;
+  InstallArguments install;
+  UninstallArguments uninstall;
+  bool down_all = false, ignored = false;
   std::string shell;
   std::function<int()> command;
 };
@@ -209,15 +213,70 @@ CLI::App* add_explain(CLI::App* parent, Line& line) {
   return app;
 }
 
+void add_kubeconfig(CLI::App* app, std::string& into, const char* help) {
+  app->add_option("--kubeconfig", into, help);
+}
+constexpr const char* kWhichCluster = "Which cluster (default: KUBECONFIG, else ~/.kube/config)";
+
+void add_install(CLI::App* parent, Line& line, bool upgrade) {
+  auto& i = line.install;
+  auto* app =
+      add(parent, line, upgrade ? "upgrade" : "install",
+          upgrade ? "Bring the Weft of a cluster to this version, with the settings that it has"
+                  : "Put Weft on a cluster, by server-side apply",
+          [&line, upgrade] {
+            line.install.upgrade = upgrade;
+            return install(line.context, line.install);
+          });
+  add_kubeconfig(app, i.kubeconfig, kWhichCluster);
+  app->add_option("--profile", i.profile,
+                  std::string("default, istio-compat, minimal or high-availability (default: ") +
+                      (upgrade ? "what is there)" : "default)"));
+  app->add_option("--set", i.set, "KEY=VALUE, see below; may come several times")
+      ->allow_extra_args(false);
+  app->add_option("--crds", i.crds,
+                  "CRDs of Gateway API and Istio: file or directory, or none (default: those "
+                  "beside this program)");
+  app->add_option("--dry-run", i.dry_run,
+                  "client: show what would be applied; server: have it admitted, and not stored");
+  app->add_flag("--wait,!--no-wait", i.wait, "Return when it is ready (default)");
+  app->add_option("--timeout", i.timeout, "How long to wait")->capture_default_str();
+  app->add_flag("--skip-checks", i.skip_checks, "Not what `check --pre` asks first");
+  app->add_flag("--force-conflicts", i.force_conflicts, "Take fields that others have set");
+  app->add_flag("--force", i.force, "Over a newer Weft too");
+  if (upgrade) app->add_flag("--reset-values", i.reset, "Forget the --set of before");
+  app->footer("Keys of --set:\n" + bundle_settings_help() +
+              "Exit codes: 0 it is ready, 1 failed, 64 wrong usage, 75 all is applied and not "
+              "ready in time.");
+}
+
+void add_installation(CLI::App* app, Line& line) {
+  add_install(app, line, false);
+  add_install(app, line, true);
+  auto* remove =
+      add(app, line, "uninstall", "Take Weft off a cluster: traffic goes on, nothing stays",
+          [&line] { return uninstall(line.context, line.uninstall); });
+  add_kubeconfig(remove, line.uninstall.kubeconfig, kWhichCluster);
+  remove->add_flag("--purge", line.uninstall.purge,
+                   "The CRDs that weftctl installed too, and every object of theirs");
+  remove->add_flag("--dry-run", line.uninstall.dry_run, "Only say what would go");
+  remove->add_flag("--force", line.uninstall.force, "Go on without nodes that do not answer");
+  remove->add_option("--timeout", line.uninstall.timeout, "How long to wait, all in all")
+      ->capture_default_str();
+}
+
 // What the whole line means, once it is read. False: said what is wrong with it.
-bool finish(Line& line, bool get) {
+bool finish(Line& line, bool get, bool installs) {
   const char* named = std::getenv("WEFT_SANDBOX");
   if (line.context.sandbox.empty() && named != nullptr) line.context.sandbox = named;
   const auto& output = line.context.output;
   if (output.empty() || output == "json" || output == "wide") return true;
+  if (installs && output == "yaml") return true;
   if (get && (output == "yaml" || output == "name" || output.starts_with("jsonpath="))) return true;
   std::fprintf(stderr, "-o %s: no such format here; write %s\n", output.c_str(),
-               get ? "json, yaml, wide, name or jsonpath={…}" : "json");
+               get        ? "json, yaml, wide, name or jsonpath={…}"
+               : installs ? "json or yaml"
+                          : "json");
   return false;
 }
 
@@ -262,9 +321,13 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "weftctl " WEFT_VERSION, "Version of this weftctl");
   add_name(&app, line, "--sandbox");
   add_output(&app, line);
-  auto* check_app = add(&app, line, "check", "Can this machine run a mesh, and does it?",
-                        [&line] { return check(line.context, line.pre); });
-  check_app->add_flag("--pre", line.pre, "Only what must be there before");
+  auto* check_app =
+      add(&app, line, "check", "Can this machine, or a cluster, run a mesh, and does it?",
+          [&line] { return check(line.context, line.check); });
+  check_app->add_flag("--pre", line.check.pre, "Only what must be there before");
+  add_kubeconfig(check_app, line.check.kubeconfig,
+                 "The cluster to check (default: KUBECONFIG, else this machine)");
+  add_installation(&app, line);
   auto* status_app = add(&app, line, "status", "Who is enrolled, since when, why not",
                          [&line] { return status(line.context); });
   auto* ca_app = add(&app, line, "ca", "The roots that the mesh trusts",
@@ -308,7 +371,8 @@ int run(int argc, char** argv) {
   }
   const bool get =
       app.got_subcommand("sandbox") && app.get_subcommand("sandbox")->got_subcommand("get");
-  if (!finish(line, get)) return kUsage;
+  const bool installs = app.got_subcommand("install") || app.got_subcommand("upgrade");
+  if (!finish(line, get, installs)) return kUsage;
   say_which(app, line);
   return line.command ? line.command() : kUsage;
 }

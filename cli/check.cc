@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <set>
 
+#include "cli/check_cluster.h"
 #include "cli/commands.h"
+#include "cli/findings.h"
 #include "cli/unplaced.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/client.h"
@@ -24,15 +26,6 @@ namespace {
 
 using sandbox::Json;
 using sandbox::str;
-
-enum class Verdict { kGood, kWarning, kBad };
-
-struct Finding {
-  const char* group;
-  std::string what;
-  Verdict verdict;
-  std::string hint;  // when not good
-};
 
 Finding kernel_version() {
   utsname name{};
@@ -160,42 +153,16 @@ void add_running(const Context& context, std::vector<Finding>& findings) {
 
 }  // namespace
 
-int check(const Context& context, bool pre) {
+int check(const Context& context, const CheckArguments& arguments) {
+  if (arguments.names_a_cluster(context)) return check_cluster(context, arguments);
   std::vector<Finding> findings = {kernel_version(), cgroup2(), bpffs(), btf(),
                                    bpf_syscall(),    io_uring()};
   for (const auto& [name, package] : {std::pair("ip", "iproute2"), std::pair("nft", "nftables"),
                                       std::pair("dnsmasq", "dnsmasq-base")}) {
     findings.push_back(program(name, package));
   }
-  if (!pre) add_running(context, findings);
-  bool bad = false;
-  Json json = Json::array();
-  std::string group, text;
-  for (const auto& f : findings) {
-    bad = bad || f.verdict == Verdict::kBad;
-    const char* word = f.verdict == Verdict::kGood      ? "ok"
-                       : f.verdict == Verdict::kWarning ? "warning"
-                                                        : "failed";
-    json.push_back({{"group", f.group},
-                    {"check", f.what},
-                    {"result", word},
-                    {"hint", f.verdict == Verdict::kGood ? "" : f.hint}});
-    if (group != f.group)
-      text += fmt::format("{}{}\n{}\n", group.empty() ? "" : "\n", f.group,
-                          std::string(std::strlen(f.group), '-'));
-    group = f.group;
-    text += fmt::format("{} {}\n",
-                        f.verdict == Verdict::kGood      ? "√"
-                        : f.verdict == Verdict::kWarning ? "‼"
-                                                         : "×",
-                        f.what);
-    if (f.verdict != Verdict::kGood) text += fmt::format("    {}\n", f.hint);
-  }
-  if (context.json())
-    print(Json{{"ok", !bad}, {"checks", json}}.dump(2) + "\n");
-  else
-    print(text + fmt::format("\nStatus check results are {}\n", bad ? "×" : "√"));
-  return bad ? kFailure : kOk;
+  if (!arguments.pre) add_running(context, findings);
+  return report(context, findings);
 }
 
 }  // namespace weft::cli

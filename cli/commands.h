@@ -75,7 +75,41 @@ struct ExplainArguments {
 };
 // What becomes of a connection or request, and why. 80 when it does not get through.
 int explain(const Context& context, const ExplainArguments& arguments);
-int check(const Context& context, bool pre);
+
+struct CheckArguments {
+  bool pre = false;
+  std::string kubeconfig;  // --kubeconfig
+
+  // --kubeconfig does; KUBECONFIG too, unless a sandbox is named. Else this machine is meant.
+  bool names_a_cluster(const Context& context) const;
+};
+int check(const Context& context, const CheckArguments& arguments);
+
+struct InstallArguments {
+  std::string kubeconfig;  // empty: KUBECONFIG, ~/.kube/config, a pod's
+  std::string profile;     // empty: default; of an upgrade, what is there
+  std::vector<std::string> set;
+  std::string dry_run;  // "", client, server
+  std::string crds;     // file or directory; "none"; empty: beside this program
+  std::string timeout = "5m";
+  bool wait = true;
+  bool skip_checks = false, force_conflicts = false;
+  bool upgrade = false;  // something is there already
+  bool reset = false;    // of an upgrade: forget the settings of before
+  bool force = false;    // over a newer one
+};
+// 75: all is applied, and not ready in time.
+int install(const Context& context, const InstallArguments& arguments);
+
+struct UninstallArguments {
+  std::string kubeconfig;
+  std::string timeout = "5m";
+  bool purge = false;  // CRDs that weftctl installed too, and every object of theirs
+  bool dry_run = false;
+  bool force = false;  // nodes that do not answer are left behind
+};
+int uninstall(const Context& context, const UninstallArguments& arguments);
+
 int status(const Context& context);
 int version(const Context& context);
 // The roots now; `rotate`: the next step of A → A+B → B.

@@ -7,7 +7,7 @@
 namespace weft::cli {
 namespace {
 
-constexpr const char* kWords = "analyze ca check completion explain sandbox status version";
+constexpr const char* kWords = "analyze ca check completion explain install sandbox status uninstall upgrade version";
 constexpr const char* kSandboxWords =
     "up down apply delete get label annotate exec wait stop start restart logs certificate";
 constexpr const char* kComponents = "agent ztunnel controlplane envoy dns";
@@ -44,6 +44,8 @@ complete -c weftctl -n '__weftctl_at sandbox get,delete,label,annotate,wait' -a 
 complete -c weftctl -n '__weftctl_after get,delete,label,annotate,wait' -a '(__weftctl_names (string match -v -- "-*" (commandline -opc))[4])'
 complete -c weftctl -n '__weftctl_at sandbox exec' -a '(__weftctl_names pods)'
 complete -c weftctl -n '__weftctl_at sandbox apply' -F
+complete -c weftctl -n '__weftctl_at install,upgrade' -l profile -x -a 'default istio-compat minimal high-availability'
+complete -c weftctl -n '__weftctl_at install,upgrade,uninstall,check' -l kubeconfig -r -F
 complete -c weftctl -s o -l output -x -a 'json yaml wide name'
 complete -c weftctl -s n -l namespace -x -a '(__weftctl_names namespaces)'
 complete -c weftctl -s f -l filename -r -F
@@ -63,7 +65,7 @@ int completion(const std::string& shell) {
       --) return ;;
       -n|--namespace) scope=(-n "${{COMP_WORDS[i + 1]}}"); ((i++)) ;;
       --sandbox|--name) name=(--sandbox "${{COMP_WORDS[i + 1]}}"); ((i++)) ;;
-      -o|--output|-l|--selector|-c|--container|-f|--filename|--node|--nodes|--set|--signal|--timeout|--tail|--for|--out) ((i++)) ;;
+      -o|--output|-l|--selector|-c|--container|-f|--filename|--node|--nodes|--set|--signal|--timeout|--tail|--for|--out|--kubeconfig|--profile|--crds) ((i++)) ;;
       -*) ;;
       *) given+=("${{COMP_WORDS[i]}}") ;;
     esac
@@ -71,8 +73,9 @@ int completion(const std::string& shell) {
   local names="weftctl ${{name[*]}} sandbox get -o name"
   case "${{COMP_WORDS[COMP_CWORD-1]}}" in
     -o|--output) COMPREPLY=($(compgen -W "json yaml wide name" -- "$word")); return ;;
-    -f|--filename|--out) COMPREPLY=($(compgen -f -- "$word")); return ;;
+    -f|--filename|--out|--kubeconfig|--crds) COMPREPLY=($(compgen -f -- "$word")); return ;;
     -n|--namespace) COMPREPLY=($(compgen -W "$($names namespaces 2>/dev/null | sed 's|.*/||')" -- "$word")); return ;;
+    --profile) COMPREPLY=($(compgen -W "default istio-compat minimal high-availability" -- "$word")); return ;;
     --node) COMPREPLY=($(compgen -W "$($names nodes 2>/dev/null | sed 's|.*/||')" -- "$word")); return ;;
     --sandbox|--name|-l|--selector|-c|--container|--nodes|--set|--signal|--timeout|--tail|--for) COMPREPLY=(); return ;;
   esac

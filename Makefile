@@ -14,6 +14,7 @@ help:
 	@echo 'make test-soak the long forms of the fault tests'
 	@echo 'make test-kube Weft on a real Kubernetes cluster (the first run builds Kubernetes from Go modules)'
 	@echo 'make kube-up   such a cluster with Weft on it, to play with                    make kube-down  and away'
+	@echo 'make crds      the CRDs of Gateway API and Istio, from their Go modules, where `weftctl install` looks for them'
 	@echo 'make test-labs the labs and demos with full statistics'
 	@echo 'make fmt       clang-format everything                     make tidy        clang-tidy and the house rules'
 	@echo 'make clean     remove build/'
@@ -49,6 +50,10 @@ kube-down:
 kube-kubectl:
 	@$(KUBE) kubectl $(ARGS)
 
+# The CRDs of Gateway API and Istio, where weftctl looks for them.
+crds:
+	@mkdir -p build/$(PRESET)/share/weft && ln -sfn "$$(tools/kube/build.sh crds)" build/$(PRESET)/share/weft/crds
+
 test-labs: build
 	@tests/run.py --preset $(PRESET) --only labs
 
@@ -65,4 +70,4 @@ tidy: build
 clean:
 	rm -rf build
 
-.PHONY: help deps build demo test test-soak test-kube kube-up kube-down kube-kubectl test-labs bench fmt tidy clean
+.PHONY: help deps build demo test test-soak test-kube kube-up kube-down kube-kubectl crds test-labs bench fmt tidy clean

@@ -117,7 +117,7 @@ def pytest(tally, stage, paths, word, preset, **env):
 
 def kube(tally, stage, word, preset, whole):
     """tools/kube/build.sh says what it does on stderr, and on stdout where the binaries are. `whole`: with the nodes' binaries and the
-    tests of test_cluster.py, which need them: when the stage is named, not in a run of everything (it has its hour without them)."""
+    tests of test_cluster*.py, which need them: when the stage is named, not in a run of everything (it has its hour without them)."""
     where = []
     for what in ("all" if whole else "api", "crds"):
         try:
@@ -130,7 +130,7 @@ def kube(tally, stage, word, preset, whole):
             tally.fail(stage, f"tools/kube/build.sh {what}")
             return
         where.append(done.stdout.strip().splitlines()[-1])
-    paths = ["tests/kube"] if whole else ["tests/kube", "--ignore=tests/kube/test_cluster.py"]
+    paths = ["tests/kube"] if whole else ["tests/kube", "--ignore-glob=tests/kube/test_cluster*.py"]
     pytest(tally, stage, paths, word, preset, WEFT_KUBE_BIN=where[0], WEFT_KUBE_CRDS=where[1])
 
 

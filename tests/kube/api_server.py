@@ -50,11 +50,21 @@ rules:
   verbs: [create, update, patch, delete]
 - level: None
 """
+# Reads too, of the accounts of one namespace.
+AUDIT_ACCOUNTS = """apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: Metadata
+  userGroups: ["system:serviceaccounts:weft-system"]
+- level: None
+"""
 
 
 class ApiServer:
     def __init__(self, directory, audit=False):
+        """`audit`: True for who wrote what, or a policy's text."""
         self.dir = str(directory)
+        self.audit_policy = audit if isinstance(audit, str) else AUDIT
         self.audit = f"{self.dir}/audit.log" if audit else None
         self.bin = os.environ["WEFT_KUBE_BIN"]
         self.port, client, peer = free_port(), free_port(), free_port()
@@ -114,7 +124,7 @@ class ApiServer:
         audit = []
         if self.audit:
             with open(f"{self.dir}/audit.yaml", "w", encoding="utf-8") as out:
-                out.write(AUDIT)
+                out.write(self.audit_policy)
             audit = ["--audit-policy-file=audit.yaml", f"--audit-log-path={self.audit}", "--audit-log-mode=blocking"]
         self.process = self.spawn(
             "kube-apiserver", f"--etcd-servers={self.etcd_url}", f"--secure-port={self.port}", "--bind-address=127.0.0.1",

@@ -1,6 +1,8 @@
 """One weft-controlplane on loopback ports."""
 
+import json
 import os
+import socket
 import subprocess
 import time
 
@@ -27,6 +29,14 @@ class ControlPlane:
     def text(self):
         with open(self.log, encoding="utf-8") as log:
             return log.read()
+
+    def ask(self, request):
+        """One line there, one line back, at the API's socket."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(10)
+            sock.connect(f"{self.dir}/api.sock")
+            sock.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(sock.makefile().readline())
 
     def kill(self):
         self.process.kill()

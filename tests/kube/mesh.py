@@ -35,7 +35,7 @@ class Mesh:
             if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
                 Mesh(binaries, f"test{pid}").down()
 
-    def up(self, tell=lambda text: None):
+    def up(self, tell=lambda text: None, weft=True):
         shutil.rmtree(self.images, ignore_errors=True)
         os.makedirs(self.images)
         init = f"{self.images}/init"
@@ -43,6 +43,8 @@ class Mesh:
         images.write_images(self.images, init, BIN)
         subprocess.run([sys.executable, f"{ROOT}/tools/images.py", "--bin", BIN, "--out", self.images], check=True, capture_output=True)
         self.cluster.up(tell)
+        if not weft:
+            return
         crds = os.environ["WEFT_KUBE_CRDS"]
         self.kubectl("apply", "--server-side", "-f", f"{crds}/istio/customresourcedefinitions.gen.yaml")
         self.kubectl("apply", "--server-side", "-k" if os.path.exists(f"{crds}/gateway-api/kustomization.yaml") else "-f", f"{crds}/gateway-api/")
@@ -60,6 +62,12 @@ class Mesh:
         self.kubectl("apply", "--server-side", "-k", f"{folder}/daemonset")
         for what in ("deployment/weft-controlplane", "daemonset/weft-node"):
             self.kubectl("-n", "weft-system", "rollout", "status", what, "--timeout=60s", timeout=70)
+
+    def weftctl(self, *words, timeout=400):
+        """As a person runs it who has the cluster's kubeconfig; the exit code is the caller's to judge."""
+        pid = self.cluster.control_plane.machine.pid()
+        argv = ["nsenter", "-t", str(pid), "-n", "--", f"{BIN}/weftctl", *words, f"--kubeconfig={self.cluster.pki.path('admin.kubeconfig')}"]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
 
     # --- objects
     def apply(self, *objects):

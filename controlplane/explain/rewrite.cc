@@ -32,7 +32,8 @@ std::string rewritten(const model::Rewrite& rewrite, const std::optional<model::
       return out;
     }
     case model::Rewrite::Kind::kPrefix:
-      if (match && (match->kind == Kind::kPrefix || match->kind == Kind::kSegmentPrefix))
+      if (!match) return rewrite.path.empty() ? path : rewrite.path + path.substr(1);
+      if (match->kind == Kind::kPrefix || match->kind == Kind::kSegmentPrefix)
         return by_prefix(rewrite, *match, path);
       break;
     case model::Rewrite::Kind::kFull:
@@ -51,13 +52,12 @@ std::string location(const model::Redirect& redirect, const std::optional<model:
   std::string port = has_port ? named.substr(colon + 1) : "";
   const bool of_request = redirect.authority.empty();
   if (redirect.port) {
-    port = std::to_string(*redirect.port);
+    const std::string own = std::to_string(*redirect.port);
+    const bool unsaid = redirect.port_unsaid && (!of_request || port.empty());
+    port = unsaid ? "" : own;
   } else if (of_request && !redirect.scheme.empty() && (port == "80" || port == "443")) {
     port.clear();
   }
-  if ((scheme == "http" && port == "80" && redirect.port) ||
-      (scheme == "https" && port == "443" && redirect.port))
-    port.clear();
   std::string path = asked.path;
   if (redirect.path.path_kind != model::Rewrite::Kind::kNone)
     path = rewritten(redirect.path, match, path);

@@ -69,8 +69,9 @@ struct Mirror {
 };
 
 struct Rewrite {
-  // kPrefix replaces the part of the path that the match's prefix took (all of it, when the match
-  // is not a prefix); kFull the whole path, never the query.
+  // kPrefix replaces the part of the path that the match's prefix took: the first slash when no
+  // path was matched, all of it when the match is not a prefix. kFull: the whole path, never the
+  // query.
   enum class Kind : std::uint8_t { kNone, kPrefix, kFull, kRegex };
   Kind path_kind = Kind::kNone;
   std::string path;   // the replacement
@@ -81,9 +82,12 @@ struct Rewrite {
 
 struct Redirect {
   std::uint32_t code = 301;
+  // kAsItCame: the request's, while the authority is the request's too; else none is written.
+  enum class Port : std::uint8_t { kAsItCame, kOfScheme, kOfListener };
   std::string scheme, authority;      // "": as it came
-  std::optional<std::uint16_t> port;  // none: as it came, default ports left out
-  bool port_from_scheme = false;      // the well-known port of `scheme`
+  std::optional<std::uint16_t> port;  // in a plan: whatever port_from says, once it is known
+  Port port_from = Port::kAsItCame;   // unless there is a port
+  bool port_unsaid = false;           // in a plan: `port` is its scheme's own, so not written
   Rewrite path;                       // authority unused
   bool operator==(const Redirect&) const = default;
 };

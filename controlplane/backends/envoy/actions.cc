@@ -73,12 +73,16 @@ void encode_rewrite(const model::Rewrite& rewrite, const std::optional<model::Te
   if (rewrite.path_kind == model::Rewrite::Kind::kNone) return;
   if (rewrite.path_kind == model::Rewrite::Kind::kRegex) return regex(rewrite.regex, rewrite.path);
   const bool by_prefix = rewrite.path_kind == model::Rewrite::Kind::kPrefix;
-  if (by_prefix && path && path->kind == Kind::kPrefix) {
+  if (by_prefix && !path) {
+    if (!rewrite.path.empty() && rewrite.path != "/") out.set_prefix_rewrite(rewrite.path);
+    return;
+  }
+  if (by_prefix && path->kind == Kind::kPrefix) {
     if (rewrite.path.empty()) return regex("^" + quote(path->value), "");
     out.set_prefix_rewrite(rewrite.path);
     return;
   }
-  if (by_prefix && path && path->kind == Kind::kSegmentPrefix) {
+  if (by_prefix && path->kind == Kind::kSegmentPrefix) {
     std::string prefix = path->value, by = rewrite.path;
     while (prefix.ends_with('/')) prefix.pop_back();
     while (by.ends_with('/')) by.pop_back();
@@ -93,9 +97,7 @@ void encode_redirect(const model::Redirect& redirect, const std::optional<model:
                      route::RedirectAction& out) {
   out.set_host_redirect(redirect.authority);
   if (!redirect.scheme.empty()) out.set_scheme_redirect(redirect.scheme);
-  const bool well_known = (redirect.scheme == "http" && redirect.port == 80) ||
-                          (redirect.scheme == "https" && redirect.port == 443);
-  if (redirect.port && !well_known) out.set_port_redirect(*redirect.port);
+  if (redirect.port && !redirect.port_unsaid) out.set_port_redirect(*redirect.port);
   if (redirect.path.path_kind == model::Rewrite::Kind::kFull) {
     out.set_path_redirect(redirect.path.path);
   } else {

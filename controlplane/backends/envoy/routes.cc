@@ -97,6 +97,22 @@ bool takes_everything(const route::Route& one) {
          match.dynamic_metadata().empty() && match.filter_state().empty();
 }
 
+// A request whose authority has a port, which is not this one.
+void only_with_another_port(std::uint16_t port, route::RouteMatch& out) {
+  route::HeaderMatcher& any = *out.add_headers();
+  any.set_name(":authority");
+  any.mutable_string_match()->mutable_safe_regex()->set_regex(".*:[0-9]+");
+  route::HeaderMatcher& own = *out.add_headers();
+  own.set_name(":authority");
+  own.mutable_string_match()->set_suffix(":" + std::to_string(port));
+  own.set_invert_match(true);
+}
+
+// A location keeps the authority of the request, port included, unless another port is written.
+bool must_write_port(const std::optional<model::Redirect>& redirect) {
+  return redirect && redirect->port && redirect->port_unsaid && redirect->authority.empty();
+}
+
 }  // namespace
 
 void add_authz(const model::PlanAuthz& authz, const AuthzContext& context, FilterConfigs& out) {
@@ -133,6 +149,12 @@ void encode(const model::PlanRoute& plan, const RouteContext& context,
     if (plan.rule.fault) add_fault(*plan.rule.fault, filters);
     if (plan.rule.cors) add_cors(*plan.rule.cors, filters);
     add_telemetry(context, plan.clusters, wire);
+    if (must_write_port(plan.rule.redirect)) {
+      route::Route& written = *out.Add();
+      written = wire;
+      only_with_another_port(*plan.rule.redirect->port, *written.mutable_match());
+      written.mutable_redirect()->set_port_redirect(*plan.rule.redirect->port);
+    }
     *out.Add() = std::move(wire);
   }
 }

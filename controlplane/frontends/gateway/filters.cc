@@ -56,8 +56,9 @@ Rewrite path_modifier(const Field& field) {
   const char* other = full ? "replacePrefixMatch" : "replaceFullPath";
   if (!field[mine].present()) field[mine].refuse("is required by the type");
   if (field[other].present()) field[other].refuse("is not of this type");
-  return {.path_kind = full ? Rewrite::Kind::kFull : Rewrite::Kind::kPrefix,
-          .path = field[mine].string()};
+  const std::string path = field[mine].string();
+  if (!path.empty() && !path.starts_with('/')) field[mine].refuse("must start with /");
+  return {.path_kind = full ? Rewrite::Kind::kFull : Rewrite::Kind::kPrefix, .path = path};
 }
 
 std::string hostname(const Field& field) {
@@ -74,7 +75,8 @@ model::Redirect redirect(const Field& field) {
     field["scheme"].refuse("must be http or https");
   out.authority = hostname(field["hostname"]);
   if (field["port"].present()) out.port = field["port"].port();
-  out.port_from_scheme = !out.port && !out.scheme.empty();
+  using enum model::Redirect::Port;
+  if (!out.port) out.port_from = out.scheme.empty() ? kOfListener : kOfScheme;
   const auto code = field["statusCode"].integer(300, 399, 302);
   if (code != 301 && code != 302 && code != 303 && code != 307 && code != 308)
     field["statusCode"].refuse("must be 301, 302, 303, 307 or 308");

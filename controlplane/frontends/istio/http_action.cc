@@ -30,10 +30,10 @@ model::Redirect redirect(const Field& field, RouteContext& context) {
     const std::string how = field["derivePort"].string();
     if (field["port"].present()) field["derivePort"].refuse("cannot be set together with port");
     if (how == "FROM_PROTOCOL_DEFAULT") {
-      out.port_from_scheme = true;
-      context.notes.warn(field["derivePort"],
-                         "a port of the request that is not its scheme's stays");
-    } else if (how != "FROM_REQUEST_PORT") {
+      out.port_from = model::Redirect::Port::kOfScheme;
+    } else if (how == "FROM_REQUEST_PORT") {
+      out.port_from = model::Redirect::Port::kOfListener;
+    } else {
       field["derivePort"].refuse("must be FROM_PROTOCOL_DEFAULT or FROM_REQUEST_PORT");
     }
   }
@@ -43,7 +43,8 @@ model::Redirect redirect(const Field& field, RouteContext& context) {
     if (!uri.starts_with('/')) field["uri"].refuse("must start with /");
     out.path = {.path_kind = Rewrite::Kind::kFull, .path = uri};
   }
-  if (out.authority.empty() && out.scheme.empty() && !out.port && !out.port_from_scheme &&
+  if (out.authority.empty() && out.scheme.empty() && !out.port &&
+      out.port_from == model::Redirect::Port::kAsItCame &&
       out.path.path_kind == Rewrite::Kind::kNone)
     field.refuse("must have uri, authority, scheme or port");
   return out;

@@ -313,8 +313,9 @@ class Maker {
                  PlanListener::Chain& chain) {
     for (const auto& [host, tables] : by_host) {
       PlanHost made{.hosts = {host}, .https_redirect = listener.https_redirect};
-      made.routes = of_own_pods(plan, order_routes(tables, listener.port, nullptr));
-      for (model::PlanRoute& route : made.routes) check_grants(route);
+      const Entrance at{.port = listener.port, .tls = listener.tls.has_value()};
+      made.routes = of_own_pods(plan, order_routes(tables, at, nullptr));
+      for (model::PlanRoute& route : made.routes) check_grants(route.from.key, route.rule);
       Resolved resolved;
       resolve_routes(in_.base, made.routes, listener.port, nullptr, resolved);
       for (const std::string& name : resolved.clusters) plan.clusters.emplace(name, reach(name));

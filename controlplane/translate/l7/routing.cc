@@ -26,15 +26,36 @@ bool is_empty(const RequestMatch& match) {
   return bare == RequestMatch{};
 }
 
+// As if the segment prefix "/" were the text prefix "/".
+void of_text_prefix(model::Rewrite& rewrite) {
+  if (rewrite.path_kind == model::Rewrite::Kind::kPrefix && !rewrite.path.ends_with('/'))
+    rewrite.path += '/';
+}
+
 // A prefix that every path has says nothing; equal meanings get equal values.
-void normalise(RequestMatch& match) {
+void normalise(RequestMatch& match, model::HttpRule& rule) {
   using enum TextMatch::Kind;
   if (match.path && match.path->value == "/" &&
       (match.path->kind == kPrefix || match.path->kind == kSegmentPrefix)) {
+    if (match.path->kind == kSegmentPrefix) {
+      of_text_prefix(rule.rewrite);
+      if (rule.redirect) of_text_prefix(rule.redirect->path);
+    }
     match.path.reset();
   }
   match.gateways.clear();
   match.port.reset();  // judged where the port is known
+}
+
+// A port that is its scheme's own is not written.
+void settle_port(model::Redirect& redirect, Entrance at) {
+  using enum model::Redirect::Port;
+  const bool tls = redirect.scheme.empty() ? at.tls : redirect.scheme == "https";
+  const std::uint16_t own = tls ? 443 : 80;
+  if (!redirect.port && redirect.port_from == kOfScheme) redirect.port = own;
+  if (!redirect.port && redirect.port_from == kOfListener) redirect.port = at.port;
+  redirect.port_from = kAsItCame;
+  redirect.port_unsaid = redirect.port == own;
 }
 
 // Weights that mean the same become the same: {50,50} and {1,1}; a lone one is 1.
@@ -48,11 +69,12 @@ void normalise(std::vector<model::Backend>& backends) {
   for (model::Backend& one : backends) one.weight /= divisor;
 }
 
-PlanRoute make_route(const RouteTable& table, const model::HttpRule& rule) {
+PlanRoute make_route(const RouteTable& table, const model::HttpRule& rule, Entrance at) {
   PlanRoute out{.rule = rule, .from = table.from};
   out.rule.matches.clear();
   if (table.api == Api::kIstio && out.rule.backends.size() == 1) out.rule.backends[0].weight = 1;
   normalise(out.rule.backends);
+  if (out.rule.redirect) settle_port(*out.rule.redirect, at);
   out.default_retry = table.default_retry && !rule.retry && !out.rule.backends.empty();
   return out;
 }
@@ -78,7 +100,7 @@ Rank rank_of(const RequestMatch& match) {
 }
 
 // All rules of `tables` as single matches, in the order that their API gives them.
-std::vector<PlanRoute> flatten(const Tables& tables, std::uint16_t port) {
+std::vector<PlanRoute> flatten(const Tables& tables, Entrance at) {
   struct Entry {
     Rank rank;
     PlanRoute route;
@@ -87,17 +109,16 @@ std::vector<PlanRoute> flatten(const Tables& tables, std::uint16_t port) {
   std::vector<Entry> entries;
   for (const RouteTable* table : tables) {
     for (const model::HttpRule& rule : table->http) {
-      PlanRoute route = make_route(*table, rule);
-      route.number = static_cast<std::uint32_t>(&rule - table->http.data()) + 1;
-      if (rule.matches.empty()) entries.push_back({rank_of({}), route});
+      PlanRoute made = make_route(*table, rule, at);
+      made.number = static_cast<std::uint32_t>(&rule - table->http.data()) + 1;
+      if (rule.matches.empty()) entries.push_back({rank_of({}), made});
       for (RequestMatch match : rule.matches) {
-        if (match.port && *match.port != port) continue;
-        normalise(match);
+        if (match.port && *match.port != at.port) continue;
+        PlanRoute route = made;
+        normalise(match, route.rule);
         if (match.source_namespace) {
           route.client_namespaces = {*match.source_namespace};
           match.source_namespace.reset();
-        } else {
-          route.client_namespaces.clear();
         }
         route.rule.matches = is_empty(match) ? std::vector<RequestMatch>{} : std::vector{match};
         entries.push_back({rank_of(match), route});
@@ -223,15 +244,15 @@ bool is_for_everybody(const RouteTable& table, const std::string& service_ns,
          std::find(table.export_to.begin(), table.export_to.end(), "*") != table.export_to.end();
 }
 
-std::vector<PlanRoute> order_routes(Tables tables, std::uint16_t port,
+std::vector<PlanRoute> order_routes(Tables tables, Entrance at,
                                     std::vector<std::string>* unreachable) {
   std::sort(tables.begin(), tables.end(), [](const RouteTable* a, const RouteTable* b) {
     return a->api != b->api ? a->api < b->api : older(a->from, b->from);
   });
   std::vector<PlanRoute> out;
   std::vector<RouteVerdict> verdicts;
-  for (const RouteTable* table : tables) verdicts.push_back({table, port});
-  append(out, flatten(tables, port), {}, verdicts);
+  for (const RouteTable* table : tables) verdicts.push_back({table, at.port});
+  append(out, flatten(tables, at), {}, verdicts);
   for (const RouteVerdict& verdict : verdicts) {
     if (unreachable != nullptr && !verdict.warnings.empty())
       unreachable->push_back(name_of(*verdict.table));
@@ -264,7 +285,7 @@ Routing route_requests(const Tables& tables, const std::vector<std::string>& roo
     Choice choice = choose(list, self.port);
     std::vector<RouteVerdict> verdicts = std::move(choice.losers);
     for (const RouteTable* winner : choice.winners) verdicts.push_back({winner, self.port});
-    ended = append(out.routes, flatten(choice.winners, self.port), clients, verdicts);
+    ended = append(out.routes, flatten(choice.winners, {.port = self.port}), clients, verdicts);
     const bool default_route = !choice.winners.empty() && choice.winners.front()->default_route;
     if (!ended && (default_route || !clients.empty())) {
       PlanRoute last = default_route ? implicit_route(self, default_retry) : not_found();

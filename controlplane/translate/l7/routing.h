@@ -13,6 +13,12 @@
 
 namespace weft::controlplane::translate::l7 {
 
+// The port that requests come to, as their clients call it.
+struct Entrance {
+  std::uint16_t port = 0;
+  bool tls = false;  // what clients speak there
+};
+
 // What became of one table at one port.
 struct RouteVerdict {
   const model::RouteTable* table = nullptr;
@@ -46,8 +52,7 @@ bool is_for_everybody(const model::RouteTable& table, const std::string& service
 
 // The rules of one host of a gateway, from tables that may attach to it, in order.
 std::vector<model::PlanRoute> order_routes(std::vector<const model::RouteTable*> tables,
-                                           std::uint16_t port,
-                                           std::vector<std::string>* unreachable);
+                                           Entrance at, std::vector<std::string>* unreachable);
 
 // True when nothing gets past this route.
 bool matches_everything(const model::PlanRoute& route);

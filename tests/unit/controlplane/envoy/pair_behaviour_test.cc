@@ -75,7 +75,7 @@ std::vector<Case> cases() {
        {{{.path = "/one?q"}, 200, {kV1, "GET /two?q HTTP/1.1"}, {}},
         {{.path = "/three"}, 404, {}, {kV1}}}},
       {"rewrite-host", {{{}, 200, {kV1, "host: inner.example.com\r\n"}, {"\nhost: reviews"}}}},
-      {"redirect-host", {{{.path = "/a?b"}, 302, {"location: http://example.com/a?b"}, {kV1}}}},
+      {"redirect-host", {{{.path = "/a?b"}, 302, {"location: http://example.com:9080/a?b"}, {kV1}}}},
       {"redirect-path",
        {{{.path = "/old?b"}, 302, {"location: http://reviews:9080/new?b"}, {kV1}},
         {{.path = "/older"}, 404, {}, {kV1}}}},

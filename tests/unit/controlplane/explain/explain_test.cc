@@ -150,7 +150,7 @@ spec:
       {.source = "shop/web-1", .destination = "reviews", .path = "/z?q", .headers = {{"X", "1"}}});
   EXPECT_EQ(split["route"]["destinations"][0]["percent"], 90.0);
   EXPECT_EQ(split["route"]["destinations"][1]["subset"], "v2");
-  EXPECT_EQ(split["route"]["pathBecomes"], "/y?q");
+  EXPECT_EQ(split["route"]["pathBecomes"], "/yz?q") << "without a path to match, all begin with /";
   EXPECT_EQ(split["route"]["timeoutMs"], 3000);
   EXPECT_EQ(split["endpoints"].size(), 2u);
   const json other = answer({.source = "shop/web-1", .destination = "reviews", .headers = {}});

@@ -269,7 +269,8 @@ std::string text_of(const HttpRule& rule) {
     line("redirect " + std::to_string(to.code) + (to.scheme.empty() ? "" : " scheme " + to.scheme) +
          (to.authority.empty() ? "" : " authority " + to.authority) +
          (to.port ? " port " + std::to_string(*to.port) : "") +
-         (to.port_from_scheme ? " port of scheme" : "") +
+         (to.port_from == Redirect::Port::kOfScheme ? " port of scheme" : "") +
+         (to.port_from == Redirect::Port::kOfListener ? " port of listener" : "") +
          (to.path.path_kind == Rewrite::Kind::kNone ? "" : " path " + text_of(to.path)));
   }
   if (rule.direct)

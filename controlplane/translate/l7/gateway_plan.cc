@@ -161,6 +161,20 @@ class Maker {
     return false;
   }
 
+  static void note(const std::vector<std::string>& unresolved, Attachment& out) {
+    for (const std::string& text : unresolved) {
+      if (std::find(out.unresolved.begin(), out.unresolved.end(), text) == out.unresolved.end())
+        out.unresolved.push_back(text);
+    }
+  }
+
+  // Whether its rules are in force or not.
+  void note_references(const RouteTable& table, std::uint16_t port, Attachment& out) const {
+    RouteTable permitted = table;
+    for (model::HttpRule& rule : permitted.http) check_grants(table.from.key, rule);
+    note(unresolved_of(facts(), objects(), permitted, port), out);
+  }
+
   // Hosts that a table has at a listener.
   std::vector<std::string> hosts_at(const model::Gateway& gateway, const Listener& listener,
                                     const RouteTable& table) const {
@@ -236,6 +250,7 @@ class Maker {
         if ((table.from.key.kind == "VirtualService.networking.istio.io") == gateway.gateway_api)
           continue;
         Attachment& attached = record.attachments[{key, table.section}];
+        note_references(table, listener.port, attached);
         if (!admits(gateway, listener, table, attached)) continue;
         const auto hosts = hosts_at(gateway, listener, table);
         if (!http) {
@@ -321,12 +336,7 @@ class Maker {
       for (const std::string& name : resolved.clusters) plan.clusters.emplace(name, reach(name));
       for (const auto& [key, texts] : resolved.unresolved) {
         for (auto& [id, attached] : record.attachments) {
-          if (id.first != key) continue;
-          for (const std::string& text : texts) {
-            if (std::find(attached.unresolved.begin(), attached.unresolved.end(), text) ==
-                attached.unresolved.end())
-              attached.unresolved.push_back(text);
-          }
+          if (id.first == key) note(texts, attached);
         }
       }
       chain.http.push_back(std::move(made));
@@ -400,21 +410,20 @@ class Maker {
     }
   }
 
-  void check_grants(model::PlanRoute& route) const {
-    if (!route.from.key.kind.ends_with("gateway.networking.k8s.io")) return;
-    const std::string kind = route.from.key.kind.substr(0, route.from.key.kind.find('.'));
+  void check_grants(const source::ObjectKey& from, model::HttpRule& rule) const {
+    if (!from.kind.ends_with("gateway.networking.k8s.io")) return;
+    const std::string kind = from.kind.substr(0, from.kind.find('.'));
     auto check = [&](model::Backend& backend) {
       const std::string& to = backend.service.ns;
-      if (!backend.broken.empty() || to.empty() || to == route.from.key.ns) return;
+      if (!backend.broken.empty() || to.empty() || to == from.ns) return;
       const std::string name =
           backend.service.hostname.substr(0, backend.service.hostname.find('.'));
-      if (!permits(objects(), "gateway.networking.k8s.io", kind, route.from.key.ns, to, "Service",
-                   name))
+      if (!permits(objects(), "gateway.networking.k8s.io", kind, from.ns, to, "Service", name))
         backend.broken =
             "RefNotPermitted: no ReferenceGrant lets it use Service " + to + "/" + name;
     };
-    for (model::Backend& backend : route.rule.backends) check(backend);
-    for (model::Mirror& mirror : route.rule.mirrors) check(mirror.to);
+    for (model::Backend& backend : rule.backends) check(backend);
+    for (model::Mirror& mirror : rule.mirrors) check(mirror.to);
   }
 
   // A service with a waypoint is reached by its address, so that the waypoint is passed; subsets

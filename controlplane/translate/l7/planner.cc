@@ -153,19 +153,23 @@ void Planner::plan_dirty(Turn& out) {
     std::optional<ServiceRecord> before;
     if (const auto found = records_.find(host); found != records_.end()) {
       before = std::move(found->second);
-      for (const std::string& other : before->reach) {
-        const auto reached = reached_by_.find(other);
-        if (reached == reached_by_.end()) continue;
-        reached->second.erase(host);
-        if (reached->second.empty()) reached_by_.erase(reached);
+      for (const auto* list : {&before->reach, &before->mentions}) {
+        for (const std::string& other : *list) {
+          const auto reached = reached_by_.find(other);
+          if (reached == reached_by_.end()) continue;
+          reached->second.erase(host);
+          if (reached->second.empty()) reached_by_.erase(reached);
+        }
       }
       records_.erase(found);
     }
     by_labels_.erase(host);
     if (const source::Service* service = facts_.service(host)) {
       ServiceRecord record = plan_service({facts_, objects_, lookup_}, *service);
-      for (const std::string& other : record.reach) {
-        if (other != host) reached_by_[other].insert(host);
+      for (const auto* list : {&record.reach, &record.mentions}) {
+        for (const std::string& other : *list) {
+          if (other != host) reached_by_[other].insert(host);
+        }
       }
       if (record.by_labels) by_labels_.insert(host);
       records_.insert_or_assign(host, std::move(record));

@@ -123,6 +123,22 @@ void resolve_route(const Context& at, const source::Service* parent,
 
 }  // namespace
 
+std::vector<std::string> unresolved_of(const Facts& facts, const Objects& objects,
+                                       const model::RouteTable& table,
+                                       std::uint16_t listener_port) {
+  std::vector<std::string> out;
+  auto look = [&](const model::Backend& backend) {
+    std::string text = follow(facts, objects, backend, listener_port, table.api).complaint;
+    if (!text.empty() && std::find(out.begin(), out.end(), text) == out.end())
+      out.push_back(std::move(text));
+  };
+  for (const model::HttpRule& rule : table.http) {
+    for (const model::Backend& backend : rule.backends) look(backend);
+    for (const model::Mirror& mirror : rule.mirrors) look(mirror.to);
+  }
+  return out;
+}
+
 void resolve_routes(const Inputs& inputs, std::vector<model::PlanRoute>& routes,
                     std::uint16_t listener_port, const source::Service* parent, Resolved& out) {
   model::PlanAuthz of_parent;

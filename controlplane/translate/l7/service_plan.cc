@@ -339,8 +339,20 @@ class Planner {
                             .reason = one.reason,
                             .message = one.message,
                             .warnings = one.warnings};
+      verdict.unresolved = unresolved_of(in_.facts, in_.objects, *one.table, one.port);
       const auto found = resolved.unresolved.find(one.table->from.key);
-      if (found != resolved.unresolved.end()) verdict.unresolved = found->second;
+      for (const std::string& text :
+           found == resolved.unresolved.end() ? std::vector<std::string>{} : found->second) {
+        if (std::find(verdict.unresolved.begin(), verdict.unresolved.end(), text) ==
+            verdict.unresolved.end())
+          verdict.unresolved.push_back(text);
+      }
+      for (const model::HttpRule& rule : one.table->http) {
+        for (const model::Backend& backend : rule.backends)
+          out_.mentions.insert(backend.service.hostname);
+        for (const model::Mirror& mirror : rule.mirrors)
+          out_.mentions.insert(mirror.to.service.hostname);
+      }
       out_.verdicts[one.table->from.key].push_back(std::move(verdict));
     }
   }

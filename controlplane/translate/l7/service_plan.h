@@ -43,6 +43,7 @@ struct ServiceRecord {
   std::vector<model::PlanService> ports;
   std::set<std::string> clusters;      // names
   std::set<std::string> reach;         // hosts of services whose pods its requests can reach
+  std::set<std::string> mentions;      // hosts that its tables name, those in force and the others
   std::set<std::string> own_policies;  // "ns/name" of those on its own pods, and of its requests
   std::set<std::string> policies;      // those that its plan enforces, wherever its requests go
   std::map<source::ObjectKey, std::vector<ObjectVerdict>> verdicts;
@@ -89,6 +90,10 @@ struct Resolved {
 // gets what they require.
 void resolve_routes(const Inputs& inputs, std::vector<model::PlanRoute>& routes,
                     std::uint16_t listener_port, const source::Service* parent, Resolved& out);
+
+// What a table's backends and mirrors refer to in vain, in force or not: "BackendNotFound: …".
+std::vector<std::string> unresolved_of(const Facts& facts, const Objects& objects,
+                                       const model::RouteTable& table, std::uint16_t listener_port);
 
 // The waypoint Gateway of this name, or null.
 const model::Gateway* waypoint_gateway(const Objects& objects, const std::string& ns,

@@ -12,6 +12,7 @@ using model::Condition;
 using State = Enforcement::State;
 
 constexpr const char* kEnforcedType = "WeftL7Enforced";
+constexpr const char* kConflict = "Conflict";
 constexpr std::size_t kNamesMax = 8;
 
 std::string short_name(const ServiceRecord& record) { return record.ns + "/" + record.name; }
@@ -30,9 +31,13 @@ const char* reason_of(State state) {
   return "OptedOut";
 }
 
+// Hosts where another object routes every port in this one's place, and who: message by host.
+using Overruled = std::map<std::string, std::string>;
+
 // One condition about all services that an object is about: the worst of them, each named.
 std::optional<Condition> enforced_condition(const StatusInputs& in,
-                                            const std::set<std::string>& hosts) {
+                                            const std::set<std::string>& hosts,
+                                            const Overruled& overruled = {}) {
   std::optional<State> worst;
   std::string text;
   std::size_t names = 0;
@@ -42,10 +47,14 @@ std::optional<Condition> enforced_condition(const StatusInputs& in,
     if (!worst || one->state > *worst) worst = one->state;
     if (++names > kNamesMax) continue;
     if (!text.empty()) text += "; ";
-    text += short_name(in.planner.records().at(host)) + ": " + one->text;
+    const auto by = overruled.find(host);
+    text += short_name(in.planner.records().at(host)) + ": " +
+            (by == overruled.end() ? one->text : by->second);
   }
   if (!worst) return std::nullopt;
   if (names > kNamesMax) text += "; and " + std::to_string(names - kNamesMax) + " more services";
+  if (*worst == State::kEnforced && !overruled.empty())
+    return Condition{kEnforcedType, false, kConflict, text};
   return Condition{kEnforcedType, *worst == State::kEnforced, reason_of(*worst), text};
 }
 
@@ -77,16 +86,26 @@ template <class X>
 ObjectStatus istio_status(const StatusInputs& in, const Known<X>& known,
                           const std::set<std::string>& hosts) {
   ObjectStatus out = start(known);
+  Overruled overruled;
+  std::vector<std::string> conflicts;
   for (const std::string& host : hosts) {
     const auto record = in.planner.records().find(host);
     if (record == in.planner.records().end()) continue;
     if (const auto found = record->second.verdicts.find(known.key);
         found != record->second.verdicts.end()) {
+      bool in_force = false;
       for (const ObjectVerdict& verdict : found->second) {
+        in_force = in_force || verdict.accepted;
+        if (verdict.reason == kConflict) {
+          overruled[host] = verdict.message;
+          if (std::find(conflicts.begin(), conflicts.end(), verdict.message) == conflicts.end())
+            conflicts.push_back(verdict.message);
+        }
         if (!verdict.accepted) add_messages({verdict.message}, true, "IST0109", out);
         add_messages(verdict.unresolved, true, "IST0101", out);
         add_messages(verdict.warnings, false, "IST0130", out);
       }
+      if (in_force) overruled.erase(host);
     }
     if (const auto found = record->second.complaints.find(known.key);
         found != record->second.complaints.end())
@@ -99,7 +118,10 @@ ObjectStatus istio_status(const StatusInputs& in, const Known<X>& known,
   }
   if (!errors.empty()) reconciled = {"Reconciled", false, "PartiallyInvalid", join(errors)};
   out.conditions.push_back(std::move(reconciled));
-  if (auto condition = enforced_condition(in, hosts)) out.conditions.push_back(*condition);
+  if (!conflicts.empty())
+    out.conditions.push_back({kConflict, true, "TakesPrecedence", join(conflicts)});
+  if (auto condition = enforced_condition(in, hosts, overruled))
+    out.conditions.push_back(*condition);
   return out;
 }
 
@@ -119,7 +141,8 @@ ParentStatus service_parent(const StatusInputs& in, const Known<model::RouteTabl
       .kind = "Service", .ns = table.service.ns, .name = host.substr(0, host.find('.'))};
   if (table.service.port != 0) out.port = table.service.port;
   Condition accepted{"Accepted", true, "Accepted", "routes the requests of this service"};
-  std::vector<std::string> unresolved;
+  std::vector<std::string> unresolved =
+      unresolved_of(in.facts, in.objects, table, table.service.port);
   const auto record = in.planner.records().find(host);
   const source::Service* service = in.facts.service(host);
   if (service == nullptr || record == in.planner.records().end()) {

@@ -73,6 +73,7 @@ void World::judge(const std::set<std::string>& hosts, Changes& out) {
     named = record.wanted_by;
     for (const auto& [key, verdicts] : record.verdicts) named.insert(key);
     for (const auto& [key, texts] : record.complaints) named.insert(key);
+    for (const auto& [key, texts] : record.broken) named.insert(key);
     named.insert(record.authns.begin(), record.authns.end());
     for (const std::string& policy : record.policies) {
       const std::size_t slash = policy.find('/');

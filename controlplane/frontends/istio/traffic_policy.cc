@@ -187,11 +187,8 @@ model::ClientTls client_tls(const Field& field, read::Notes& notes) {
   out.skip_verify = field["insecureSkipVerify"].boolean();
   if (out.mode == Mode::kMutual && out.credential_name.empty())
     field["credentialName"].refuse("is required for MUTUAL");
-  if (out.mode == Mode::kMutual) {
-    notes.beyond(field["mode"], "a certificate of our own; its connections fail");
-  } else {
-    notes.beyond(field["credentialName"], "the system's roots are trusted");
-  }
+  if (out.mode != Mode::kMutual && out.mode != Mode::kSimple)
+    notes.warn(field["credentialName"], "ignored: only SIMPLE and MUTUAL use one");
   return out;
 }
 

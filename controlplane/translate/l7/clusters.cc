@@ -143,6 +143,61 @@ std::optional<mesh::Port> port_of(const Facts& facts, const source::Service& ser
   return std::nullopt;
 }
 
+Credential credential_of(const Objects& objects, const std::string& ns,
+                         const model::ClientTls& tls) {
+  using Mode = model::ClientTls::Mode;
+  Credential out;
+  if (tls.credential_name.empty() || (tls.mode != Mode::kSimple && tls.mode != Mode::kMutual))
+    return out;
+  const std::string name = ns + "/" + tls.credential_name;
+  const auto found = objects.certificates().find(name);
+  const auto roots = objects.certificates().find(name + "-cacert");
+  if (found != objects.certificates().end()) out.ca_pem = found->second.ca_pem;
+  if (out.ca_pem.empty() && roots != objects.certificates().end())
+    out.ca_pem = roots->second.ca_pem;
+  if (tls.mode == Mode::kSimple) {
+    if (out.ca_pem.empty() && !tls.skip_verify) {
+      const bool there = found != objects.certificates().end();
+      out.problem = "Secret " + name + (there ? " holds no ca.crt" : " is not there");
+    }
+    return out;
+  }
+  if (found == objects.certificates().end()) {
+    out.problem = "Secret " + name + " is not there";
+  } else if (found->second.chain_pem.empty()) {
+    out.problem = "Secret " + name + " " +
+                  (found->second.problem.empty() ? "holds no tls.crt" : found->second.problem);
+  } else {
+    out.certificate = model::PlanCertificate{.name = name,
+                                             .chain_pem = found->second.chain_pem,
+                                             .key_pem = found->second.key_pem,
+                                             .ca_pem = found->second.ca_pem};
+  }
+  if (!out.problem.empty()) out.ca_pem.clear();
+  return out;
+}
+
+void secure(const Objects& objects, model::Plan& plan) {
+  for (auto& [name, cluster] : plan.clusters) {
+    if (!cluster.policy.tls || cluster.policy.tls->credential_name.empty()) continue;
+    Credential found = credential_of(objects, plan.ns, *cluster.policy.tls);
+    if (!found.problem.empty()) {
+      cluster.endpoints.clear();
+      cluster.discovery = model::PlanCluster::Discovery::kEndpoints;
+      cluster.policy.load_balancer.reset();
+      cluster.policy.tls.reset();
+      continue;
+    }
+    cluster.policy.tls->ca_pem = std::move(found.ca_pem);
+    cluster.policy.tls->credential_name = found.certificate ? found.certificate->name : "";
+    if (found.certificate && std::find(plan.certificates.begin(), plan.certificates.end(),
+                                       *found.certificate) == plan.certificates.end())
+      plan.certificates.push_back(std::move(*found.certificate));
+  }
+  std::sort(plan.certificates.begin(), plan.certificates.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+}
+
 MergedRule rules_for(const Facts& facts, const Objects& objects, const std::string& host) {
   const source::Service* service = facts.service(host);
   std::string ns = service != nullptr ? service->ns : "";

@@ -37,6 +37,19 @@ Followed follow(const Facts& facts, const Objects& objects, const model::Backend
 // Any key makes one: what does not exist has no endpoints.
 model::PlanCluster make_cluster(const Facts& facts, const Objects& objects, const ClusterKey& key);
 
+// What a rule's credentialName stands for, in the namespace of the proxy that dials (`ns`), as
+// Istio has it: a Secret with the roots to trust and, for MUTUAL, the certificate to show.
+struct Credential {
+  std::string ca_pem;  // "": the system's roots
+  std::optional<model::PlanCertificate> certificate;
+  std::string problem;  // "Secret ns/name is not there"; then the rest is empty
+};
+Credential credential_of(const Objects& objects, const std::string& ns,
+                         const model::ClientTls& tls);
+// Puts it in place. A cluster whose credential has a problem is one with nobody: it does not speak
+// plain text, nor trust whom it was not told to.
+void secure(const Objects& objects, model::Plan& plan);
+
 // Rules in force for a host.
 MergedRule rules_for(const Facts& facts, const Objects& objects, const std::string& host);
 

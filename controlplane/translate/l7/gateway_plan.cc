@@ -438,6 +438,7 @@ class Maker {
                                      [&](const auto& port) { return port.key.port == key->port; });
     if (!covered || (!key->subset.empty() && !record->has_policy)) return out;
     out.endpoints.clear();
+    out.policy.tls.reset();  // what the pods speak is the waypoint's to speak
     if (!service->cluster_ips.empty())
       out.endpoints.push_back({.address = service->cluster_ips.front().str(), .port = key->port});
     return out;
@@ -456,8 +457,7 @@ class Maker {
     const model::PlanAuthz authz = reach.authz();
     std::sort(plan.listeners.begin(), plan.listeners.end(),
               [](const PlanListener& a, const PlanListener& b) { return a.port < b.port; });
-    std::sort(plan.certificates.begin(), plan.certificates.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
+    secure(objects(), plan);
     const auto sampling = trace_sampling_of(in_.base, plan.ns);
     for (PlanListener& listener : plan.listeners) {
       listener.trace_sampling_percent = sampling;

@@ -1,5 +1,6 @@
 #include "controlplane/translate/l7/objects.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -189,6 +190,28 @@ void Objects::put_secret(const Object& object, Touched& touched) {
   }
   certificates_.insert_or_assign(name, std::move(out));
   touched.gateways = true;
+  note_credential(object.name, touched);
+}
+
+// Services whose rules name the Secret, in whichever namespace their proxies are.
+void Objects::note_credential(const std::string& name, Touched& touched) const {
+  auto names = [&](const model::TrafficPolicy& policy) {
+    if (!policy.tls || policy.tls->credential_name.empty()) return false;
+    const std::string& wanted = policy.tls->credential_name;
+    return name == wanted || name == wanted + "-cacert";
+  };
+  auto any = [&](const auto& rule) {
+    return std::any_of(rule.ports.begin(), rule.ports.end(),
+                       [&](const auto& one) { return names(one.second); });
+  };
+  for (const auto& [key, known] : destinations_) {
+    for (const model::Destination& rule : known.decoded.values) {
+      const bool of_subset = std::any_of(
+          rule.subsets.begin(), rule.subsets.end(),
+          [&](const model::Subset& one) { return (one.policy && names(*one.policy)) || any(one); });
+      if (names(rule.policy) || any(rule) || of_subset) note_host(rule.host, touched);
+    }
+  }
 }
 
 Touched Objects::put(const Object& object, bool in_root) {
@@ -278,7 +301,10 @@ Touched Objects::erase(const ObjectKey& key, bool in_root) {
   forget(destinations_by_host_, key);
   const bool any = drop(routes_) || drop(destinations_) || drop(gateways_) || drop(classes_) ||
                    drop(grants_) || drop(authns_) || drop(externals_) || drop(telemetry_);
-  if (key.kind == "Secret") out.gateways = certificates_.erase(key.ns + "/" + key.name) != 0;
+  if (key.kind == "Secret") {
+    out.gateways = certificates_.erase(key.ns + "/" + key.name) != 0;
+    if (out.gateways) note_credential(key.name, out);
+  }
   if (in_root && !out.namespaces.empty()) out.everything = true;
   out.known = any || out.gateways;
   return out;

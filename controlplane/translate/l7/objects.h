@@ -61,8 +61,8 @@ class Objects {
   std::vector<const model::RouteTable*> tables_for(const std::string& host) const;
   // Rules about a host: exact ones, else those of the longest wildcard.
   std::vector<const model::Destination*> destinations_for(const std::string& host) const;
-  // TLS Secrets ("ns/name") for gateways: {chain, key, ca} in PEM. With a problem: what was there
-  // before it, or nothing.
+  // TLS Secrets ("ns/name") for gateways and rules: {chain, key, ca} in PEM. With a problem: what
+  // was there before it, or nothing.
   struct Certificate {
     std::string chain_pem, key_pem, ca_pem, problem;
   };
@@ -72,6 +72,7 @@ class Objects {
   template <class X>
   using ByHost = std::map<std::string, std::map<source::ObjectKey, std::vector<const X*>>>;
   void put_secret(const source::Object& object, Touched& touched);
+  void note_credential(const std::string& name, Touched& touched) const;
 
   std::string domain_;
   ByKey<model::RouteTable> routes_;

@@ -204,6 +204,7 @@ model::Plan Planner::make_plan(const Waypoint& waypoint) const {
     const bool leaving = waypoint.lingering.contains(host);
     add(leaving ? lingering_.at(host).record : records_.at(host), leaving);
   }
+  secure(objects_, plan);
   return plan;
 }
 

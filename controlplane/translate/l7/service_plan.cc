@@ -61,6 +61,7 @@ class Planner {
     if (made && made->addresses.empty())
       out_.unservable = "it is headless: no address to take over";
     plan_ports();  // unserved ones too: verdicts are for statuses
+    if (out_.served()) ask_credentials();
     if (out_.wanted && out_.unservable.empty() && out_.ports.empty())
       out_.unservable = "none of its ports is HTTP by appProtocol or name";
     if (!out_.unservable.empty()) out_.waypoint_name = out_.waypoint_ns = "";
@@ -123,6 +124,22 @@ class Planner {
       if (std::find(rules.all.begin(), rules.all.end(), rule) == rules.all.end())
         out_.complaints[rule->from.key].push_back(
             "not in force: a rule counts in its service's namespace or in a root namespace");
+    }
+  }
+
+  void ask_credentials() {
+    for (const std::string& name : out_.clusters) {
+      const auto key = ClusterKey::parse(name);
+      if (!key) continue;
+      const MergedRule rules = rules_for(in_.facts, in_.objects, key->host);
+      const auto tls = rules.policy(key->port, rules.subset(key->subset)).tls;
+      if (!tls) continue;
+      const std::string problem = credential_of(in_.objects, out_.waypoint_ns, *tls).problem;
+      if (problem.empty()) continue;
+      std::vector<std::string>& texts = out_.broken[rules.oldest->from.key];
+      std::string text = problem + ": requests for " + key->host + " get a 503";
+      if (std::find(texts.begin(), texts.end(), text) == texts.end())
+        texts.push_back(std::move(text));
     }
   }
 

@@ -48,6 +48,7 @@ struct ServiceRecord {
   std::set<std::string> policies;      // those that its plan enforces, wherever its requests go
   std::map<source::ObjectKey, std::vector<ObjectVerdict>> verdicts;
   std::map<source::ObjectKey, std::vector<std::string>> complaints;  // of DestinationRules
+  std::map<source::ObjectKey, std::vector<std::string>> broken;      // theirs: Secrets in vain
   std::vector<source::ObjectKey> authns;
   std::vector<std::string> jwt_problems;
   bool by_labels = false;  // a route depends on which pods have which labels

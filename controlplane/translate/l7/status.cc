@@ -110,6 +110,9 @@ ObjectStatus istio_status(const StatusInputs& in, const Known<X>& known,
     if (const auto found = record->second.complaints.find(known.key);
         found != record->second.complaints.end())
       add_messages(found->second, false, "", out);
+    if (const auto found = record->second.broken.find(known.key);
+        found != record->second.broken.end())
+      add_messages(found->second, true, "IST0101", out);
   }
   Condition reconciled{"Reconciled", true, "Reconciled", "translated"};
   std::vector<std::string> errors;

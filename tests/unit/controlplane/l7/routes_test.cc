@@ -2,7 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "controlplane/ca/x509.h"
 #include "controlplane/translate/l7/certificate.h"
+#include "controlplane/translate/l7/routing.h"
 #include "l7_world.h"
 
 namespace weft::controlplane {
@@ -72,8 +77,106 @@ metadata: {name: web, namespace: shop}
 spec: {hosts: [web], http: [{route: [{destination: {host: web-v2}}]}]}
 )");
   EXPECT_THAT(world.plan("shop"), HasSubstr("authz=-\n  * -> " + kWeb + "*1\n"));
-  EXPECT_THAT(world.condition({"VirtualService.networking.istio.io", "shop", "web"}, "Reconciled"),
+  world.serve("shop");
+  const source::ObjectKey loser{"VirtualService.networking.istio.io", "shop", "web"};
+  EXPECT_THAT(world.condition(loser, "Reconciled"),
               HasSubstr("False PartiallyInvalid: HTTPRoute shop/web routes port 9080"));
+  EXPECT_EQ(world.condition(loser, "Conflict"),
+            "True TakesPrecedence: HTTPRoute shop/web routes port 9080 of "
+            "web.shop.svc.cluster.local and takes precedence");
+  EXPECT_THAT(world.condition(loser, "WeftL7Enforced"),
+              HasSubstr("False Conflict: shop/web: HTTPRoute shop/web routes port 9080"));
+  EXPECT_EQ(parent_condition(world, "web", "WeftL7Enforced"), "True Enforced");
+  world.drop("HTTPRoute.gateway.networking.k8s.io", "shop", "web");
+  world.ack("shop");
+  EXPECT_EQ(world.condition(loser, "Conflict"), "no condition");
+  EXPECT_THAT(world.condition(loser, "WeftL7Enforced"), HasSubstr("True Enforced"));
+}
+
+TEST(MeshRoutes, WhatARuleThatIsNotInForceNamesIsResolvedAllTheSame) {
+  L7World world;
+  world.put(kTwo + http_route("shop", "a-first", "[{backendRefs: [" + to("web") + "]}]") +
+            http_route("shop", "b-shadowed", "[{backendRefs: [" + to("nobody") + "]}]") +
+            http_route("shop", "c-elsewhere", "[{backendRefs: [" + to("nobody") + "]}]",
+                       "{group: \"\", kind: Service, name: not-there}") +
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: d, "
+            "namespace: shop}\nspec: {parentRefs: [{group: \"\", kind: Service, name: web-v2}], "
+            "rules: [{backendRefs: [" +
+            to("web") + "]}]}\n" +
+            http_route("shop", "e-conflicted", "[{backendRefs: [" + to("nobody") + "]}]",
+                       "{group: \"\", kind: Service, name: web-v2}"));
+  for (const char* name : {"b-shadowed", "c-elsewhere", "e-conflicted"})
+    EXPECT_EQ(parent_condition(world, name, "ResolvedRefs"), "False BackendNotFound") << name;
+  EXPECT_EQ(parent_condition(world, "c-elsewhere", "Accepted"), "False NoMatchingParent");
+  EXPECT_EQ(parent_condition(world, "e-conflicted", "Accepted"), "False Conflicted");
+  EXPECT_EQ(parent_condition(world, "a-first", "ResolvedRefs"), "True ResolvedRefs");
+  world.put(http_service("shop", "nobody", "10.96.0.77"));
+  for (const char* name : {"b-shadowed", "e-conflicted"})
+    EXPECT_EQ(parent_condition(world, name, "ResolvedRefs"), "True ResolvedRefs") << name;
+}
+
+// What a rule with this redirect is at a listener: "port", in parentheses when it is not written.
+std::string redirected(model::Redirect redirect, translate::l7::Entrance at) {
+  model::RouteTable table;
+  table.api = model::Api::kGatewayApi;
+  model::HttpRule rule;
+  rule.redirect = std::move(redirect);
+  table.http.push_back(std::move(rule));
+  const auto routes = translate::l7::order_routes({&table}, at, nullptr);
+  const model::Redirect& out = *routes.at(0).rule.redirect;
+  if (!out.port) return "none";
+  const std::string port = std::to_string(*out.port);
+  return out.port_unsaid ? "(" + port + ")" : port;
+}
+
+TEST(DestinationRules, ASecretThatIsNotThereIsSaidAndItsClusterIsEmpty) {
+  L7World world;
+  world.put(kTwo + R"(
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: shop}
+spec: {host: web, trafficPolicy: {outlierDetection: {}, tls: {mode: MUTUAL, credentialName: own}}}
+)");
+  const source::ObjectKey rule{"DestinationRule.networking.istio.io", "shop", "web"};
+  EXPECT_THAT(world.condition(rule, "Reconciled"),
+              HasSubstr("False PartiallyInvalid: Secret shop/own is not there: requests for "
+                        "web.shop.svc.cluster.local get a 503"));
+  EXPECT_THAT(world.plan("shop"), HasSubstr(kWeb + " {} outlier"));
+  const auto key = ca::make_key();
+  const auto now = WallClock::now();
+  const auto cert = ca::make_root(key.get(), "td", now, now + std::chrono::hours(24));
+  const auto quoted = [](const std::string& pem) { return nlohmann::json(pem).dump(); };
+  world.put(
+      "---\napiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: shop}\n"
+      "stringData: {tls.crt: " +
+      quoted(ca::cert_pem(cert.get())) + ", tls.key: " + quoted(ca::key_pem(key.get())) + "}\n");
+  EXPECT_THAT(world.condition(rule, "Reconciled"), HasSubstr("True Reconciled"));
+  EXPECT_THAT(world.plan("shop"), HasSubstr(kWeb + " {10.244.0.1:8080} outlier"));
+  const model::Plan& plan = world.plans["waypoint~shop/weft-waypoint"];
+  ASSERT_EQ(plan.certificates.size(), 1u);
+  EXPECT_EQ(plan.certificates[0].name, "shop/own");
+  EXPECT_EQ(plan.clusters.at(kWeb).policy.tls->credential_name, "shop/own");
+  world.drop("Secret", "shop", "own");
+  EXPECT_THAT(world.condition(rule, "Reconciled"), HasSubstr("Secret shop/own is not there"));
+  EXPECT_THAT(world.plan("shop"), HasSubstr(kWeb + " {} outlier"));
+}
+
+TEST(Redirects, APortThatIsItsSchemesOwnIsNotWritten) {
+  using enum model::Redirect::Port;
+  const translate::l7::Entrance http{80, false}, http_8080{8080, false}, https{443, true},
+      plain_443{443, false}, tls_8443{8443, true};
+  EXPECT_EQ(redirected({.port_from = kOfListener}, http), "(80)");
+  EXPECT_EQ(redirected({.port_from = kOfListener}, http_8080), "8080");
+  EXPECT_EQ(redirected({.port_from = kOfListener}, https), "(443)");
+  EXPECT_EQ(redirected({.port_from = kOfListener}, plain_443), "443");
+  EXPECT_EQ(redirected({.port_from = kOfListener}, tls_8443), "8443");
+  EXPECT_EQ(redirected({.scheme = "https", .port_from = kOfScheme}, http_8080), "(443)");
+  EXPECT_EQ(redirected({.scheme = "http", .port_from = kOfScheme}, tls_8443), "(80)");
+  EXPECT_EQ(redirected({.port_from = kOfScheme}, tls_8443), "(443)");
+  EXPECT_EQ(redirected({.port = 443}, tls_8443), "(443)");
+  EXPECT_EQ(redirected({.port = 443}, http), "443");
+  EXPECT_EQ(redirected({}, http_8080), "none");
 }
 
 TEST(MeshRoutes, AConsumersRouteIsForItsNamespaceAloneAndReplacesTheProducers) {

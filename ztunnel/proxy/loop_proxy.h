@@ -62,7 +62,8 @@ class LoopProxy {
   // `termination_grace` is over. Unknown uids are ignored.
   void remove_pod(std::string_view uid, bool running = false);
 
-  // The process is to end: no new connection is accepted, peers get GOAWAY; established ones go on.
+  // The process is to end: what was connected is served, then the listeners close; peers get
+  // GOAWAY; established connections go on.
   void drain();
   // drain(), then waits for connections at most until `deadline`, resets what is left and joins
   // everything.

@@ -119,6 +119,8 @@ void Listener::finish() {
   if (shared_->socket.valid()) loop_.cancel(shared_->socket.get());  // wakes run()
 }
 
+bool Listener::finished() const { return !shared_->socket.valid(); }
+
 io::Spawned Listener::run(io::Scope&, PodContext& pod, std::shared_ptr<Shared> shared,
                           Server& server) {
   auto& loop = pod.loop();

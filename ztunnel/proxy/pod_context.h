@@ -130,6 +130,8 @@ class Listener {
   void close();
   // Serves what waits in the backlog, then closes. For a listener that others stand in for already.
   void finish();
+  // Nothing comes from it any more.
+  bool finished() const;
 
  private:
   struct Shared;

@@ -1,9 +1,12 @@
 #include "ztunnel/proxy/pod_proxy.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/assert.h"
 #include "ztunnel/io/loop.h"
+#include "ztunnel/io/ops.h"
 
 namespace weft::proxy {
 namespace {
@@ -11,6 +14,7 @@ namespace {
 // How long replaced listeners are served beside their successors: the agent switches the kernel
 // over only after our yes, and the kernel goes on choosing them while they are open.
 constexpr std::chrono::milliseconds kReplacedFor{200};
+constexpr std::chrono::milliseconds kFinishPoll{2};
 
 }  // namespace
 
@@ -70,20 +74,38 @@ void PodProxy::leave() {
   finish_replaced(context_.scope);
 }
 
+// Another ztunnel may listen beside us: what is in our queues is served here, what comes after goes
+// there.
 void PodProxy::drain() {
-  local_.clear();
-  replaced_.clear();
-  remote_.clear();
+  for (auto* listeners : {&local_, &replaced_, &remote_}) {
+    for (const auto& each : *listeners) each->finish();
+  }
   dns_.finish();
   hbone_.drain();
 }
 
 void PodProxy::hurry() {
+  hurried_ = true;
   context_.quiet.set();
   dns_.hurry();
 }
 
+io::Task<Result<void>> PodProxy::listeners_finished(Deadline deadline) {
+  const auto open = [this] {
+    return std::ranges::any_of(std::array{&local_, &replaced_, &remote_}, [](const auto* each) {
+      return std::ranges::any_of(*each, [](const auto& one) { return !one->finished(); });
+    });
+  };
+  while (open() && !hurried_) {
+    if (deadline.passed(context_.loop().now())) co_return fail(Code::kTimedOut, "listeners");
+    co_await io::sleep_for(context_.loop(), kFinishPoll);
+  }
+  co_return Result<void>();
+}
+
 io::Task<Result<void>> PodProxy::quiet(Deadline deadline) {
+  auto finished = co_await listeners_finished(deadline);
+  if (!finished) co_return finished;
   auto waited = co_await context_.quiet.wait(deadline);
   if (!waited) co_return waited;
   auto answered = co_await dns_.finished(deadline);
@@ -94,6 +116,7 @@ io::Task<void> PodProxy::stop() {
   context_.stopping = true;
   ended_.set();
   drain();
+  for (auto* listeners : {&local_, &replaced_, &remote_}) listeners->clear();
   dns_.close();
   context_.cut_all();
   pool_.close();

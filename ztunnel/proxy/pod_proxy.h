@@ -32,8 +32,10 @@ class PodProxy {
   // The pod left the mesh: HBONE is still accepted, and the resolvers that asked us are answered;
   // what waits at the other listeners is served, then they close.
   void leave();
-  void drain();  // nothing is accepted; peers get GOAWAY; DNS ends with the last answer
-  // Waits until no connection and no DNS query lives. Errors: kTimedOut.
+  // What waits at the listeners is served, then they close; peers get GOAWAY; DNS ends with the
+  // last answer.
+  void drain();
+  // After drain(): waits until no connection and no DNS query lives. Errors: kTimedOut.
   io::Task<Result<void>> quiet(Deadline deadline);
   void hurry();  // quiet() returns
   // Resets what lives and joins everything; listeners close. Idempotent.
@@ -47,6 +49,7 @@ class PodProxy {
   void open(Listeners& listeners, Fd fd, Server& server);
   void replace(Listeners& listeners);
   io::Spawned finish_replaced(io::Scope& scope);
+  io::Task<Result<void>> listeners_finished(Deadline deadline);
 
   PodContext context_;
   Pool pool_;
@@ -58,6 +61,7 @@ class PodProxy {
   Listeners remote_;    // 15008
   Listeners replaced_;  // served a little longer
   io::Event ended_;     // set by stop()
+  bool hurried_ = false;
 };
 
 }  // namespace weft::proxy

@@ -1,8 +1,11 @@
 #include "ztunnel/admin/server.h"
 
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "base/assert.h"
 #include "ztunnel/io/loop.h"
@@ -13,21 +16,55 @@ namespace {
 constexpr auto kRequestWait = std::chrono::seconds(5);
 constexpr auto kResponseWait = std::chrono::seconds(10);
 constexpr auto kBusyPause = std::chrono::milliseconds(50);
+constexpr auto kTryAddress = std::chrono::milliseconds(100);
+constexpr int kBacklog = 64;
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const SocketAddress& address) {
+namespace {
+
+Result<Fd> bind_to(const SocketAddress& address) {
   Fd listener(::socket(address.ip.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!listener) return fail(Code::kSystem, "socket", errno);
   const int on = 1;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   sockaddr_storage raw{};
-  socklen_t length = address.to_sockaddr(raw);
+  const socklen_t length = address.to_sockaddr(raw);
   if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&raw), length) != 0) return fail(Code::kSystem, "bind", errno);
-  if (::listen(listener.get(), 64) != 0) return fail(Code::kSystem, "listen", errno);
-  length = sizeof(raw);
-  ::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&raw), &length);
+  if (::listen(listener.get(), kBacklog) != 0) return fail(Code::kSystem, "listen", errno);
+  return listener;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::listen(io::Loop& loop, const SocketAddress& address) {
+  auto listener = bind_to(address);
+  if (!listener) return std::unexpected(listener.error());
+  sockaddr_storage raw{};
+  socklen_t length = sizeof(raw);
+  ::getsockname(listener->get(), reinterpret_cast<sockaddr*>(&raw), &length);
   const auto bound = SocketAddress::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
-  return std::unique_ptr<Server>(new Server(loop, std::move(listener), bound.value_or(address)));
+  return std::unique_ptr<Server>(new Server(loop, *std::move(listener), bound.value_or(address)));
+}
+
+Result<std::unique_ptr<Server>> Server::listen_when_free(io::Loop& loop,
+                                                         const SocketAddress& address) {
+  auto now = listen(loop, address);
+  if (now || now.error().os != EADDRINUSE) return now;
+  return std::unique_ptr<Server>(new Server(loop, Fd(), address));
+}
+
+Result<std::unique_ptr<Server>> Server::listen_at(io::Loop& loop, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) return fail(Code::kSystem, "path", ENAMETOOLONG);
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  Fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!listener) return fail(Code::kSystem, "socket", errno);
+  ::unlink(path.c_str());
+  if (::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
+    return fail(Code::kSystem, "bind", errno);
+  if (::listen(listener.get(), kBacklog) != 0) return fail(Code::kSystem, "listen", errno);
+  return std::unique_ptr<Server>(new Server(loop, std::move(listener), {}));
 }
 
 Server::Server(io::Loop& loop, Fd listener, SocketAddress address)
@@ -39,8 +76,19 @@ void Server::route(std::string method, std::string path, Handler handler) {
   routes_[{std::move(path), std::move(method)}] = std::move(handler);
 }
 
+io::Task<void> Server::wait_for_address() {
+  while (!stopping_ && !listener_) {
+    auto listener = bind_to(address_);
+    if (listener)
+      listener_ = *std::move(listener);
+    else
+      co_await io::sleep_for(loop_, kTryAddress);
+  }
+}
+
 io::Task<void> Server::run() {
   io::Scope connections;
+  co_await wait_for_address();
   while (!stopping_) {
     auto accepted = co_await io::accept(loop_, listener_.get());
     if (stopping_) break;
@@ -56,7 +104,7 @@ io::Task<void> Server::run() {
   }
   for (const int fd : open_) loop_.cancel(fd);
   co_await connections.join();
-  loop_.close(std::move(listener_));
+  if (listener_) loop_.close(std::move(listener_));
 }
 
 void Server::stop() {

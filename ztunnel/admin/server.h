@@ -30,6 +30,11 @@ class Server {
 
   // Binds and listens. Errors: kSystem with errno.
   static Result<std::unique_ptr<Server>> listen(io::Loop& loop, const SocketAddress& address);
+  // The same, but where the address is taken run() waits until it is free.
+  static Result<std::unique_ptr<Server>> listen_when_free(io::Loop& loop,
+                                                          const SocketAddress& address);
+  // At a Unix socket; what stood there is removed.
+  static Result<std::unique_ptr<Server>> listen_at(io::Loop& loop, const std::string& path);
   ~Server();  // REQUIRES: run() returned, or was never called
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -40,11 +45,14 @@ class Server {
   // Serves until stop().
   io::Task<void> run();
   void stop();
+  // False: the address is another process's.
+  bool listening() const { return listener_.valid(); }
   // As bound: the port when 0 was asked.
   const SocketAddress& address() const { return address_; }
 
  private:
   Server(io::Loop& loop, Fd listener, SocketAddress address);
+  io::Task<void> wait_for_address();
   io::Spawned serve(io::Scope& scope, Fd connection);
   io::Task<Result<HttpRequest>> read_request(int connection, std::string& refusal);
   HttpResponse answer(const HttpRequest& request) const;

@@ -40,6 +40,7 @@ constexpr auto kReadyPoll = std::chrono::milliseconds(250);
 constexpr auto kTrimEvery = std::chrono::seconds(5);
 constexpr auto kSocketIdle = std::chrono::seconds(60);
 constexpr auto kDrainPoll = std::chrono::milliseconds(20);
+constexpr auto kAcceptedFor = std::chrono::seconds(2);
 
 rpc::Endpoint make_endpoint(const Remote& remote, const Config& config) {
   return {remote.address, remote.root, remote.alt_name, config.token, config.cluster_id, remote.headers};
@@ -113,6 +114,8 @@ class App final : public pods::PodListener {
   void on_update(xds::Update update);   // gRPC thread
   void watch_roots(std::string before);  // gRPC thread
   void update_identities();
+  bool is_configured() const;
+  io::Task<void> serve_agent();
   std::vector<std::string> pending_tasks() const;
   void route_admin();
   void route_metrics();
@@ -120,6 +123,7 @@ class App final : public pods::PodListener {
   void collect(admin::Families& out) const;
   void leave(const char* why);
   void quit(const char* why);
+  void give_addresses();
 
   const Config& config_;
   const proxy::ProxyConfig proxy_config_;
@@ -138,7 +142,8 @@ class App final : public pods::PodListener {
   proxy::LiveCounts live_counts_;
   std::vector<std::unique_ptr<Worker>> workers_;
   admin::Exposition exposition_;
-  std::unique_ptr<admin::Server> admin_, stats_, ready_;
+  std::unique_ptr<admin::Server> admin_, stats_, ready_, ready_of_this_;
+  bool beside_another_ = false;  // one that is to be replaced has our addresses
   std::set<mesh::Identity> identities_;
 };
 
@@ -171,9 +176,20 @@ Parsed<void> App::listen() {
   const std::pair<std::unique_ptr<admin::Server>*, SocketAddress> wanted[] = {
       {&admin_, config_.admin}, {&stats_, config_.metrics}, {&ready_, config_.ready}};
   for (const auto& [server, address] : wanted) {
-    auto listening = admin::Server::listen(*main_, address);
+    auto listening = config_.take_over ? admin::Server::listen_when_free(*main_, address)
+                                       : admin::Server::listen(*main_, address);
     if (!listening) return problem(fmt::format("cannot listen on {}: {}", address.str(), describe(listening.error())));
     *server = *std::move(listening);
+    if ((*server)->listening()) continue;
+    beside_another_ = true;
+    spdlog::info("another process has the address, waiting for it address={}", address.str());
+  }
+  if (!config_.ready_socket.empty()) {
+    auto listening = admin::Server::listen_at(*main_, config_.ready_socket);
+    if (!listening)
+      return problem(fmt::format("WEFT_READY_SOCKET=\"{}\": {}", config_.ready_socket,
+                                 describe(listening.error())));
+    ready_of_this_ = *std::move(listening);
   }
   route_admin();
   route_metrics();
@@ -227,10 +243,14 @@ void App::watch_roots(std::string before) {
   grpc_.after(kRootPoll, [this, now = std::move(now)]() mutable { watch_roots(std::move(now)); });
 }
 
+bool App::is_configured() const {
+  const auto& xds = client_.counters();
+  return xds.synced || xds.loaded;
+}
+
 std::vector<std::string> App::pending_tasks() const {
   std::vector<std::string> out;
-  const auto& xds = client_.counters();
-  if (!xds.synced && !xds.loaded) out.emplace_back("state manager");
+  if (!is_configured()) out.emplace_back("state manager");
   if (!link_.ready()) out.emplace_back("workload proxy manager");
   if (drain_.is_set()) out.emplace_back("draining");
   return out;
@@ -272,11 +292,13 @@ void App::route_metrics() {
   };
   stats_->route("GET", "/metrics", metrics);
   stats_->route("GET", "/stats/prometheus", metrics);
-  ready_->route("GET", "/healthz/ready", [this](const admin::HttpRequest&) {
+  const auto ready = [this](const admin::HttpRequest&) {
     const auto pending = pending_tasks();
     if (pending.empty()) return admin::HttpResponse{.body = "ready\n"};
     return admin::HttpResponse{.status = 500, .body = fmt::format("not ready, pending: {}\n", fmt::join(pending, ", "))};
-  });
+  };
+  ready_->route("GET", "/healthz/ready", ready);
+  if (ready_of_this_) ready_of_this_->route("GET", "/healthz/ready", ready);
 }
 
 void App::collect(admin::Families& out) const {
@@ -306,9 +328,17 @@ void App::quit(const char* why) {
   leave(why);
 }
 
+void App::give_addresses() {
+  admin_->stop();
+  stats_->stop();
+  ready_->stop();
+}
+
 io::Task<void> App::watch_signals(int fd) {
   const auto readable = co_await io::readable(*main_, fd);
-  if (readable) quit("signal");
+  if (!readable) co_return;
+  quit("signal");
+  if (config_.take_over) give_addresses();  // the next one waits for them
 }
 
 io::Task<void> App::tick() {
@@ -343,16 +373,28 @@ void App::start() {
   grpc_.post([this] { watch_roots(""); });
 }
 
+// What was accepted is finished, and may need sockets for it a moment longer.
 io::Task<void> App::drain() {
-  link_.stop();
   const auto deadline = main_->in(config_.grace);
+  const auto accepted_until = main_->in(kAcceptedFor);
   std::vector<std::future<void>> drained;
   for (auto& worker : workers_) drained.push_back(worker->drain(deadline));
   for (auto& each : drained) {
     while (each.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
       co_await io::sleep_for(*main_, kDrainPoll);
+      if (accepted_until.passed(main_->now())) link_.stop();
     }
   }
+  link_.stop();
+}
+
+// One that takes over from another greets the agent when it can serve: until then the other one
+// serves alone.
+io::Task<void> App::serve_agent() {
+  while (beside_another_ && !is_configured() && !drain_.is_set()) {
+    [[maybe_unused]] const auto waited = co_await drain_.wait(main_->in(kReadyPoll));
+  }
+  co_await link_.run();
 }
 
 io::Task<void> App::serve() {
@@ -367,13 +409,13 @@ io::Task<void> App::serve() {
   children.spawn(admin_->run());
   children.spawn(stats_->run());
   children.spawn(ready_->run());
-  children.spawn(link_.run());
+  if (ready_of_this_) children.spawn(ready_of_this_->run());
+  children.spawn(serve_agent());
   [[maybe_unused]] auto asked = co_await drain_.wait();
   co_await drain();
   asked = co_await quit_.wait();
-  admin_->stop();
-  stats_->stop();
-  ready_->stop();
+  give_addresses();
+  if (ready_of_this_) ready_of_this_->stop();
   main_->cancel(signal_fd.get());
   co_await children.join();
 }

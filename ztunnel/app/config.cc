@@ -27,27 +27,40 @@ constexpr std::array kVariables = {
     Variable{"TRUST_DOMAIN", "cluster.local", "SPIFFE trust domain"},
     Variable{"NETWORK", "", "the network this node is in"},
     Variable{"INPOD_UDS", "/var/run/ztunnel/ztunnel.sock", "the agent's socket"},
-    Variable{"XDS_ADDRESS", "https://weft-controlplane.weft-system.svc:15012", "control plane; http:// for plain text"},
-    Variable{"CA_ADDRESS", "https://weft-controlplane.weft-system.svc:15012", "certificate authority"},
-    Variable{"XDS_ROOT_CA", "./var/run/secrets/istio/root-cert.pem", "PEM file, literal PEM or SYSTEM"},
-    Variable{"CA_ROOT_CA", "./var/run/secrets/istio/root-cert.pem", "PEM file (watched), literal PEM or SYSTEM"},
+    Variable{"XDS_ADDRESS", "https://weft-controlplane.weft-system.svc:15012",
+             "control plane; http:// for plain text"},
+    Variable{"CA_ADDRESS", "https://weft-controlplane.weft-system.svc:15012",
+             "certificate authority"},
+    Variable{"XDS_ROOT_CA", "./var/run/secrets/istio/root-cert.pem",
+             "PEM file, literal PEM or SYSTEM"},
+    Variable{"CA_ROOT_CA", "./var/run/secrets/istio/root-cert.pem",
+             "PEM file (watched), literal PEM or SYSTEM"},
     Variable{"ALT_XDS_HOSTNAME", "", "name to verify instead of XDS_ADDRESS's host"},
     Variable{"ALT_CA_HOSTNAME", "", "name to verify instead of CA_ADDRESS's host"},
-    Variable{"AUTH_TOKEN", "./var/run/secrets/tokens/istio-token", "bearer token file, read at each call; \"\" for none"},
+    Variable{"AUTH_TOKEN", "./var/run/secrets/tokens/istio-token",
+             "bearer token file, read at each call; \"\" for none"},
     Variable{"XDS_ON_DEMAND", "false", "ask the control plane only for what connections need"},
     Variable{"SECRET_TTL", "24h", "life of the certificates that are asked for"},
-    Variable{"WEFT_STATE_DIR", "", "directory (tmpfs) for the last good state and certificates; \"\" for none"},
-    Variable{"ZTUNNEL_WORKER_THREADS", "", "loops: a number, a percentage of the CPUs, 0 for all; default max(2, 25%)"},
+    Variable{"WEFT_STATE_DIR", "",
+             "directory (tmpfs) for the last good state and certificates; \"\" for none"},
+    Variable{"ZTUNNEL_WORKER_THREADS", "",
+             "loops: a number, a percentage of the CPUs, 0 for all; default max(2, 25%)"},
     Variable{"WEFT_IO", "auto", "auto, uring or epoll"},
     Variable{"WEFT_LOG_LEVEL", "info", "error, warn, info, debug, trace, off; also RUST_LOG"},
     Variable{"LOG_FORMAT", "plain", "plain or json"},
-    Variable{"TERMINATION_GRACE_PERIOD_SECONDS", "30", "how long connections may go on after SIGTERM"},
+    Variable{"TERMINATION_GRACE_PERIOD_SECONDS", "30",
+             "how long connections may go on after SIGTERM"},
     Variable{"ISTIO_META_DNS_CAPTURE", "", "answer DNS; default true, false with XDS_ON_DEMAND"},
     Variable{"WEFT_DNS_UPSTREAM", "",
              "address:port of the cluster's DNS server, or auto: the first of /etc/resolv.conf"},
     Variable{"WEFT_ADMIN_ADDR", "127.0.0.1:15000", "admin"},
     Variable{"WEFT_METRICS_ADDR", "0.0.0.0:15020", "metrics"},
     Variable{"WEFT_READY_ADDR", "0.0.0.0:15021", "readiness"},
+    Variable{"WEFT_READY_SOCKET", "",
+             "Unix socket for readiness, of this process whoever has the address; \"\" for none"},
+    Variable{"WEFT_TAKE_OVER", "false",
+             "another ztunnel of this node may still be there: its addresses are waited for, and "
+             "the agent is greeted when this one can serve"},
 };
 
 // Reads variables, and collects what is wrong with them.
@@ -256,6 +269,10 @@ Parsed<Config> parse_config(const Environment& environment, unsigned cpus) {
   out.admin = reader.value<SocketAddress>("WEFT_ADMIN_ADDR", SocketAddress::parse, "wanted address:port");
   out.metrics = reader.value<SocketAddress>("WEFT_METRICS_ADDR", SocketAddress::parse, "wanted address:port");
   out.ready = reader.value<SocketAddress>("WEFT_READY_ADDR", SocketAddress::parse, "wanted address:port");
+  out.ready_socket = reader.text("WEFT_READY_SOCKET");
+  if (!out.ready_socket.empty() && !out.ready_socket.starts_with('/'))
+    reader.complain("WEFT_READY_SOCKET", out.ready_socket, "wanted an absolute path");
+  out.take_over = reader.value<bool>("WEFT_TAKE_OVER", parse_bool, "wanted true or false");
   if (!reader.errors().empty()) return problem(reader.errors());
   return out;
 }
@@ -294,7 +311,9 @@ std::map<std::string, std::string> Config::shown() const {
           {"dnsUpstream", dns_upstream.port == 0 ? "" : dns_upstream.str()},
           {"adminAddress", admin.str()},
           {"metricsAddress", metrics.str()},
-          {"readyAddress", ready.str()}};
+          {"readyAddress", ready.str()},
+          {"readySocket", ready_socket},
+          {"takeOver", take_over ? "true" : "false"}};
 }
 
 }  // namespace weft::app

@@ -39,6 +39,8 @@ struct Config {
   bool dns_capture = true;
   SocketAddress dns_upstream;  // port 0: none
   SocketAddress admin, metrics, ready;
+  std::string ready_socket;  // tells of this very process; empty: none
+  bool take_over = false;    // another ztunnel may be on this node (an upgrade)
 
   // One line, without secrets.
   std::map<std::string, std::string> shown() const;

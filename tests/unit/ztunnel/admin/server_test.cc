@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "ztunnel/io/make_loop.h"
 #include "ztunnel/io/ops.h"
@@ -54,6 +55,36 @@ class ServerTest : public ::testing::Test {
   std::unique_ptr<io::Loop> loop_;
   std::unique_ptr<Server> server_;
 };
+
+TEST_F(ServerTest, WaitsForAnAddressThatAnotherHas) {
+  const auto address = server_->address();
+  EXPECT_EQ(Server::listen(*loop_, address).error().os, EADDRINUSE);
+  auto next = *Server::listen_when_free(*loop_, address);
+  EXPECT_FALSE(next->listening());
+  next->route("GET", "/hello", [](const HttpRequest&) { return HttpResponse{.body = "next"}; });
+  io::Scope scope;
+  scope.spawn(next->run());
+  EXPECT_TRUE(say({"GET /hello HTTP/1.1\r\n\r\n"}).ends_with("world"));  // and ends
+  server_ = std::move(next);
+  io::run_until_done(*loop_, [](io::Loop& loop, Server& server) -> io::Task<void> {
+    for (int i = 0; i < 50 && !server.listening(); ++i) co_await io::sleep_for(loop, 20ms);
+  }(*loop_, *server_));
+  EXPECT_TRUE(server_->listening());
+  server_->stop();
+  io::run_until_done(*loop_, [](io::Scope& all) -> io::Task<void> { co_await all.join(); }(scope));
+}
+
+TEST_F(ServerTest, AnswersAtAUnixSocketThatIsOnlyItsOwners) {
+  const std::string path = testing::TempDir() + "/server.sock";
+  for (int again = 0; again < 2; ++again) {  // what stood there is removed
+    auto server = Server::listen_at(*loop_, path);
+    ASSERT_TRUE(server) << describe(server.error());
+    struct stat found{};
+    ASSERT_EQ(::stat(path.c_str(), &found), 0);
+    EXPECT_EQ(found.st_mode & 0022, 0u) << "whoever may write may connect";
+  }
+  EXPECT_EQ(Server::listen_at(*loop_, std::string(200, 'x')).error().os, ENAMETOOLONG);
+}
 
 TEST_F(ServerTest, AnswersARouteAndCloses) {
   const auto heard = say({"GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"});

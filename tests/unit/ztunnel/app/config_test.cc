@@ -24,6 +24,19 @@ TEST(Config, HasADefaultForAllButTheNode) {
   EXPECT_EQ(parse_config({}, 2).error().text, "NODE_NAME=\"\": wanted the name of this node");
 }
 
+TEST(Config, TakesOverOnlyWhenItIsTold) {
+  auto in = good();
+  EXPECT_FALSE(parse_config(in, 2)->take_over);
+  EXPECT_EQ(parse_config(in, 2)->ready_socket, "");
+  in["WEFT_TAKE_OVER"] = "true";
+  in["WEFT_READY_SOCKET"] = "/run/weft/ready.sock";
+  EXPECT_TRUE(parse_config(in, 2)->take_over);
+  EXPECT_EQ(parse_config(in, 2)->ready_socket, "/run/weft/ready.sock");
+  in["WEFT_READY_SOCKET"] = "ready.sock";
+  EXPECT_EQ(parse_config(in, 2).error().text,
+            "WEFT_READY_SOCKET=\"ready.sock\": wanted an absolute path");
+}
+
 TEST(Config, TakesIstiosVariables) {
   auto in = good();
   in["ISTIO_META_CLUSTER_ID"] = "east";

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "agent/turn.h"
+
 namespace weft::agent {
 
 namespace {
@@ -81,6 +83,7 @@ Parsed<ApiRequest> api_command(std::string_view request) {
   if (!shaped) return problem("the request is no JSON object with a \"cmd\"");
   const std::string command = parsed["cmd"];
   if (command == "status") return ApiRequest{ApiRequest::Command::kStatus, {}};
+  if (command == kStepAside) return ApiRequest{ApiRequest::Command::kStepAside, {}};
   if (command != "ready-for-pod") return problem(fmt::format("unknown cmd \"{}\"", command));
   auto arrival = read_arrival(parsed);
   if (!arrival) return std::unexpected(arrival.error());
@@ -96,6 +99,8 @@ ArrivalAnswer judge_arrival(const std::string& uid, const std::optional<PodView>
 }
 
 std::string arrival_json(const ArrivalAnswer& answer) { return dump({{"state", answer.state}, {"reason", answer.reason}}); }
+
+std::string aside_json() { return dump({{"state", kAside}}); }
 
 std::string api_error(std::string_view text) { return dump({{"error", text}}); }
 

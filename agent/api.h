@@ -1,10 +1,13 @@
 // The API socket's words: one JSON request line, one JSON reply line.
 //
 //   {"cmd":"status"}
+//   {"cmd":"step-aside"}  → {"state":"aside"}: from here on this agent changes nothing in the
+//   kernel (turn.h)
 //   {"cmd":"ready-for-pod","uid":UID,"netns":PATH,"ips":[IP,…]}  → {"state":STATE,"reason":TEXT}
 //
-// ready-for-pod is what sets a pod up (sandbox: kubelet; cluster: the CNI plugin) asks before the pod's first container starts; `netns` and
-// `ips` may be left out. STATE is "captured" (go ahead), "plain" (not a pod of the mesh: go ahead) or "wait" (ask again; do not start it).
+// ready-for-pod is what sets a pod up (sandbox: kubelet; cluster: the CNI plugin) asks before the
+// pod's first container starts; `netns` and `ips` may be left out. STATE is "captured" (go ahead),
+// "plain" (not a pod of the mesh: go ahead) or "wait" (ask again; do not start it).
 #pragma once
 
 #include <string>
@@ -35,7 +38,7 @@ struct StatusFacts {
 
 std::string status_json(const StatusFacts& facts);
 struct ApiRequest {
-  enum class Command : std::uint8_t { kStatus, kReadyForPod } command;
+  enum class Command : std::uint8_t { kStatus, kReadyForPod, kStepAside } command;
   Arrival arrival;  // of kReadyForPod
 };
 // Or a problem that is the reply's {"error": …}.
@@ -48,6 +51,7 @@ struct ArrivalAnswer {
 // What ready-for-pod is told. `pod`: the enrolled pod of that UID, if there is one; `plain`: the pods that are not.
 ArrivalAnswer judge_arrival(const std::string& uid, const std::optional<PodView>& pod, const std::vector<PlainPod>& plain);
 std::string arrival_json(const ArrivalAnswer& answer);
+std::string aside_json();
 std::string api_error(std::string_view text);
 
 }  // namespace weft::agent

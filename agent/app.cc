@@ -21,7 +21,9 @@
 #include "agent/objects.h"
 #include "agent/privileges.h"
 #include "agent/reactor.h"
+#include "agent/set_aside.h"
 #include "agent/signals.h"
+#include "agent/turn.h"
 #include "base/log.h"
 #include "bpf/user/datapath.h"
 
@@ -30,30 +32,44 @@ namespace weft::agent {
 namespace {
 
 constexpr auto kLookAtChain = std::chrono::seconds(1);
+constexpr auto kTryAddress = std::chrono::milliseconds(250);    // that the agent of before has
+constexpr auto kLookForLease = std::chrono::milliseconds(250);  // that our successor has
+constexpr auto kTakeWithin = std::chrono::seconds(2);  // by our successor, from when we gave it up
+constexpr auto kLeaveWithin =
+    std::chrono::seconds(5);  // of a ztunnel that still gets sockets from us
 
-// Everything that needs more than the three capabilities, or may be refused by the machine, before the rest is built.
+// Everything that may be refused by the machine, before the rest is built.
 struct Sockets {
-  Fd link, api, metrics, ready;
+  Fd link, api, metrics, ready, ready_of_this;
 };
 
-Parsed<Sockets> open_sockets(const Config& config) {
-  Sockets sockets;
-  const auto open = [](Fd& into, Result<Fd> made, const std::string& what) -> Parsed<void> {
-    if (!made) return problem(fmt::format("cannot listen at {}: {}", what, describe(made.error())));
-    into = std::move(*made);
-    return {};
-  };
-  if (auto made = open(sockets.link, Link::listen(config.link_path, config.ztunnel_uid, config.ztunnel_uid), config.link_path); !made) {
-    return std::unexpected(made.error());
-  }
-  if (!config.api_path.empty()) {
-    if (auto made = open(sockets.api, listen_unix(config.api_path), config.api_path); !made) return std::unexpected(made.error());
+// An address that the agent of before still has is no failure of its successor.
+Parsed<void> open(Fd& into, Result<Fd> made, const std::string& what, bool may_be_taken = false) {
+  if (!made && may_be_taken && made.error().os == EADDRINUSE) return {};
+  if (!made) return problem(fmt::format("cannot listen at {}: {}", what, describe(made.error())));
+  into = std::move(*made);
+  return {};
+}
+
+// Needs more than the three capabilities, where there is more.
+Parsed<void> open_link(const Config& config, Sockets& sockets) {
+  return open(sockets.link, Link::listen(config.link_path, config.ztunnel_uid, config.ztunnel_uid),
+              config.link_path);
+}
+
+// Paths that a node has once are ours from here on.
+Parsed<void> open_others(const Config& config, Sockets& sockets) {
+  for (const auto& [path, into] :
+       {std::pair(&config.api_path, &sockets.api), {&config.ready_path, &sockets.ready_of_this}}) {
+    if (path->empty()) continue;
+    if (auto made = open(*into, listen_unix(*path), *path); !made) return made;
   }
   for (auto [address, into] : {std::pair(config.metrics, &sockets.metrics), {config.ready, &sockets.ready}}) {
     if (!address) continue;
-    if (auto made = open(*into, listen_tcp(*address), address->str()); !made) return std::unexpected(made.error());
+    if (auto made = open(*into, listen_tcp(*address), address->str(), config.take_over); !made)
+      return made;
   }
-  return sockets;
+  return {};
 }
 
 std::unique_ptr<NetnsFinder> make_finder(const Config& config, const Arrivals& arrivals) {
@@ -65,12 +81,14 @@ std::unique_ptr<NetnsFinder> make_finder(const Config& config, const Arrivals& a
 class App : public LinkEvents {
  public:
   App(const Config& config, Reactor& reactor, bpf::Datapath datapath, source::Source& source,
-      Sockets sockets)
+      Sockets sockets, Lease lease)
       : config_(config),
         reactor_(reactor),
         datapath_(std::move(datapath)),
         source_(source),
-        kernel_(datapath_),
+        lease_(std::move(lease)),
+        bpf_(datapath_),
+        kernel_(bpf_),
         finder_(make_finder(config, arrivals_)),
         link_(reactor, std::move(sockets.link), {0, config.ztunnel_uid}, *this),
         enroller_(
@@ -85,6 +103,7 @@ class App : public LinkEvents {
   }
 
   Parsed<void> start() {
+    if (config_.renew_listeners) enroller_.renew_listeners();
     if (auto adopted = enroller_.adopt(); !adopted) return problem("cannot read what is pinned: " + describe(adopted.error()));
     auto dns = datapath_.set_dns_ips(config_.dns_ips);
     if (!dns) return problem("cannot write the DNS servers' addresses: " + describe(dns.error()));
@@ -103,18 +122,49 @@ class App : public LinkEvents {
   void on_gone(ConnectionId id) override {
     broker_.forget(id);
     enroller_.on_gone(id);
+    if (leaving_ && link_.connections().empty()) reactor_.stop();
   }
   void on_sockets_wanted(ConnectionId id, const zds::SocketRequest& request) override {
     link_.grant(id, broker_.answer(id, request, Clock::now()));
   }
 
+  // One that stepped aside goes on giving sockets to its ztunnel, which is ending too and finishes
+  // what it has accepted.
+  void leave() {
+    metrics_.reset();
+    ready_.reset();
+    if (!kernel_.is_aside() || leaving_ || link_.connections().empty()) return reactor_.stop();
+    leaving_ = true;
+    reactor_.at(Clock::now() + kLeaveWithin, [this] { reactor_.stop(); });
+  }
+  bool to_resume() const { return to_resume_; }
+
  private:
+  using Get = HttpAnswer (App::*)(std::string_view path) const;
+
+  void serve_http(std::unique_ptr<Exchange>& into, Fd listener, Get get) {
+    into = std::make_unique<Exchange>(
+        reactor_, std::move(listener), "\r\n\r\n", true,
+        http_handler([this, get](std::string_view path) { return (this->*get)(path); }));
+  }
+
+  // Where the agent of before is still, we are when it has ended.
+  void serve_at(std::unique_ptr<Exchange>& into, const std::optional<SocketAddress>& address,
+                Fd listener, Get get) {
+    if (!address || leaving_) return;
+    if (!listener) {
+      if (auto made = listen_tcp(*address)) listener = *std::move(made);
+    }
+    if (listener) return serve_http(into, std::move(listener), get);
+    reactor_.at(Clock::now() + kTryAddress,
+                [this, &into, &address, get] { serve_at(into, address, Fd(), get); });
+  }
+
   void serve(Sockets sockets) {
-    const auto http = [this](std::unique_ptr<Exchange>& into, Fd listener, std::function<HttpAnswer(std::string_view)> get) {
-      if (listener) into = std::make_unique<Exchange>(reactor_, std::move(listener), "\r\n\r\n", true, http_handler(std::move(get)));
-    };
-    http(metrics_, std::move(sockets.metrics), [this](std::string_view path) { return metrics(path); });
-    http(ready_, std::move(sockets.ready), [this](std::string_view path) { return readiness(path); });
+    serve_at(metrics_, config_.metrics, std::move(sockets.metrics), &App::metrics);
+    serve_at(ready_, config_.ready, std::move(sockets.ready), &App::readiness);
+    if (sockets.ready_of_this)
+      serve_http(ready_of_this_, std::move(sockets.ready_of_this), &App::readiness);
     if (sockets.api) {
       api_ = std::make_unique<Exchange>(reactor_, std::move(sockets.api), "\n", false, [this](std::string_view line) { return api(line); });
     }
@@ -136,6 +186,7 @@ class App : public LinkEvents {
 
   // Others write that file too: look again.
   void keep_chained() {
+    if (kernel_.is_aside()) return;
     if (inventory_.uninstalling()) return unchain();
     const auto kept = chain_.ensure();
     const std::string trouble = kept ? "" : kept.error().text;
@@ -210,10 +261,42 @@ class App : public LinkEvents {
   std::string api(std::string_view line) {
     auto request = api_command(line);
     if (!request) return api_error(request.error().text);
-    return request->command == ApiRequest::Command::kStatus ? status() : ready_for_pod(std::move(request->arrival));
+    switch (request->command) {
+      case ApiRequest::Command::kStatus:
+        return status();
+      case ApiRequest::Command::kStepAside:
+        return step_aside();
+      case ApiRequest::Command::kReadyForPod:
+        return ready_for_pod(std::move(request->arrival));
+    }
+    return api_error("unknown cmd");
+  }
+
+  std::string step_aside() {
+    if (!kernel_.is_aside()) {
+      spdlog::info(
+          "stepping aside: another agent of this node captures and releases pods from here on");
+      kernel_.set_aside();
+      lease_.give_up();
+      reactor_.at(Clock::now() + kTakeWithin, [this] { look_for_lease(); });
+    }
+    return aside_json();
+  }
+
+  // A successor that died left the node to nobody.
+  void look_for_lease() {
+    if (leaving_) return;
+    const auto ours = lease_.take();
+    if (ours && *ours) {
+      spdlog::warn("the agent that took over is gone: this one starts again in its place");
+      to_resume_ = true;
+      return reactor_.stop();
+    }
+    reactor_.at(Clock::now() + kLookForLease, [this] { look_for_lease(); });
   }
 
   std::string ready_for_pod(Arrival arrival) {
+    if (kernel_.is_aside()) return arrival_json({"wait", "another agent of this node takes over"});
     const std::string uid = arrival.uid;
     const bool news = arrivals_.note(std::move(arrival), Clock::now());
     if (!source_read_) return arrival_json({"wait", "the agent has not read its source yet"});
@@ -241,14 +324,16 @@ class App : public LinkEvents {
   Reactor& reactor_;
   bpf::Datapath datapath_;
   source::Source& source_;
-  BpfCapture kernel_;
+  Lease lease_;
+  BpfCapture bpf_;
+  SetAside kernel_;
   Arrivals arrivals_;
   std::unique_ptr<NetnsFinder> finder_;
   Link link_;
   Enroller enroller_;
   Broker broker_;
   const cni::Chain chain_;
-  std::unique_ptr<Exchange> metrics_, ready_, api_;
+  std::unique_ptr<Exchange> metrics_, ready_, ready_of_this_, api_;
   // Owned by the reactor's thread.
   Inventory inventory_;
   std::string chain_trouble_;
@@ -257,6 +342,8 @@ class App : public LinkEvents {
   std::uint64_t applied_generation_ = 0;
   std::uint64_t problems_seen_ = 0;
   bool was_ready_ = false;
+  bool leaving_ = false;
+  bool to_resume_ = false;
   std::uint64_t wakeup_ = 0;
   Clock::time_point wakeup_at_{};
 };
@@ -282,19 +369,26 @@ Parsed<Config> look_around(Config config) {
 
 }  // namespace
 
-Parsed<void> run(const Config& given) {
+Parsed<Ended> run(const Config& given) {
   auto settled = look_around(given);
   if (!settled) return std::unexpected(settled.error());
   const Config& config = *settled;
   auto signals = stop_signals();
   if (!signals) return problem(describe(signals.error()));
-  auto sockets = open_sockets(config);
-  if (!sockets) return std::unexpected(sockets.error());
+  Sockets sockets;
+  if (auto made = open_link(config, sockets); !made) return std::unexpected(made.error());
+  auto lease = Lease::of(config.pin_directory);
+  if (!lease) return std::unexpected(lease.error());
   if (auto dropped = keep_only_needed_privileges(); !dropped) return problem(describe(dropped.error()));
   // The agent runs in the node's network namespace, as kubelet does.
   const Fd here(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const auto node_netns = bpf::netns_cookie_of(here.get());
   if (!node_netns) return problem("the node's network namespace: " + describe(node_netns.error()));
+  const auto turn = wait_for_turn(
+      *lease, {config.take_over, config.api_path, sockets.link.get(), signals->get()});
+  if (!turn) return std::unexpected(turn.error());
+  if (*turn == Turn::kStopped) return Ended::kStopped;
+  if (auto made = open_others(config, sockets); !made) return std::unexpected(made.error());
   const std::string node_cgroup = config.node_cgroup.empty() ? top_of_cgroups(config.cgroup) : config.node_cgroup;
   auto datapath = bpf::Datapath::open(
       {.cgroup = config.cgroup, .node_cgroup = node_cgroup, .node_netns_cookie = *node_netns, .pin_dir = config.pin_directory});
@@ -304,14 +398,18 @@ Parsed<void> run(const Config& given) {
   auto reactor = Reactor::make();
   if (!reactor) return problem(describe(reactor.error()));
 
-  App app(config, **reactor, std::move(*datapath), **source, std::move(*sockets));
-  if (auto started = app.start(); !started) return started;
-  auto watched = (*reactor)->watch(signals->get(), EPOLLIN, [&reactor](std::uint32_t) { (*reactor)->stop(); });
+  App app(config, **reactor, std::move(*datapath), **source, std::move(sockets), *std::move(lease));
+  if (auto started = app.start(); !started) return std::unexpected(started.error());
+  auto watched =
+      (*reactor)->watch(signals->get(), EPOLLIN, [&app, &reactor, &signals](std::uint32_t) {
+        (*reactor)->forget(signals->get());
+        app.leave();
+      });
   if (!watched) return problem(describe(watched.error()));
   (*reactor)->run();
   spdlog::info("stopping; what is captured stays captured");
   (*reactor)->forget((*source)->fd());
-  return {};
+  return app.to_resume() ? Ended::kResume : Ended::kStopped;
 }
 
 }  // namespace weft::agent

@@ -6,7 +6,12 @@
 
 namespace weft::agent {
 
-// Runs until SIGTERM or SIGINT. What is captured stays captured. Errors: why it cannot start, for a person.
-Parsed<void> run(const Config& config);
+enum class Ended {
+  kStopped,  // SIGTERM or SIGINT
+  kResume,   // it stepped aside for a successor, and that is gone: start again
+};
+
+// What is captured stays captured. Errors: why it cannot start, for a person.
+Parsed<Ended> run(const Config& config);
 
 }  // namespace weft::agent

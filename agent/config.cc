@@ -39,12 +39,28 @@ void declare(CLI::App& app, Config& config, Words& words) {
       ->delimiter(',');
   app.add_option("--metrics", words.metrics, "ADDR:PORT of the metrics endpoint");
   app.add_option("--ready", words.ready, "ADDR:PORT of the readiness endpoint");
-  app.add_option("--dns-capture", config.dns_capture, "Capture pods' DNS queries")->capture_default_str();
-  app.add_option("--ztunnel-uid", config.ztunnel_uid, "User that ztunnel runs as")->capture_default_str();
-  app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")->capture_default_str();
+  app.add_option("--ready-socket", config.ready_path,
+                 "Unix socket of the readiness endpoint: of this process, whoever has the address");
+  app.add_flag("--take-over", config.take_over,
+               "Another agent of this node is asked to step aside as soon as our ztunnel can "
+               "serve, and addresses that it has are waited for");
+  app.add_flag("--renew-listeners", config.renew_listeners,
+               "Give every captured pod new listeners, also where some live: what an agent starts "
+               "itself again with, when its successor is gone");
+  app.add_option("--is-ready", config.probe_path,
+                 "Ask the --ready-socket PATH (or a WEFT_READY_SOCKET of ztunnel), and exit 0 when "
+                 "it is ready, else 1");
+  app.add_option("--dns-capture", config.dns_capture, "Capture pods' DNS queries")
+      ->capture_default_str();
+  app.add_option("--ztunnel-uid", config.ztunnel_uid, "User that ztunnel runs as")
+      ->capture_default_str();
+  app.add_option("--log-level", config.log_level, "error, warn, info, debug, trace or off")
+      ->capture_default_str();
   app.add_option("--log-format", config.log_format, "text or json")->capture_default_str();
-  app.add_option("--cni-conf-dir", config.cni.config_directory, "The node's CNI configurations: weft-cni is kept chained there");
-  app.add_option("--cni-bin-dir", config.cni.bin_directory, "The node's CNI plugins: weft-cni is put there");
+  app.add_option("--cni-conf-dir", config.cni.config_directory,
+                 "The node's CNI configurations: weft-cni is kept chained there");
+  app.add_option("--cni-bin-dir", config.cni.bin_directory,
+                 "The node's CNI plugins: weft-cni is put there");
   app.add_option("--cni-plugin", config.cni.plugin, "What is put there")->capture_default_str();
   app.add_option("--cni-socket", config.cni.socket, "--api as the node sees it (default: the same path)");
   app.add_option("--cni-exempt", config.cni.exempt, "Namespaces whose pods start without asking")->delimiter(',')->capture_default_str();
@@ -102,11 +118,14 @@ Parsed<void> check(const Config& config) {
   if (config.log_format != "text" && config.log_format != "json") {
     return problem(fmt::format("--log-format: \"{}\" is neither text nor json", config.log_format));
   }
+  if (!config.probe_path.empty()) return {};
   if (config.pin_directory.empty()) return problem("--bpffs is missing");
   if (config.cni.config_directory.empty() != config.cni.bin_directory.empty()) return problem("--cni-conf-dir and --cni-bin-dir come together");
   if (!config.uninstall && (config.stay || config.await_agent_s != 0)) return problem("--stay and --await-agent need --uninstall");
   if (config.await_agent_s != 0 && config.api_path.empty()) return problem("--await-agent needs --api: the agent is asked there");
   if (config.uninstall) return {};
+  if (config.take_over && config.api_path.empty())
+    return problem("--take-over needs --api: the other agent is asked there");
   if (!config.cni.config_directory.empty() && config.api_path.empty()) return problem("--cni-conf-dir needs --api: weft-cni asks there");
   for (const auto& [flag, value] : {std::pair("--node", &config.node), {"--cgroup", &config.cgroup}, {"--zds", &config.link_path}}) {
     if (value->empty()) return problem(fmt::format("{} is missing", flag));
@@ -143,7 +162,7 @@ Parsed<std::variant<Config, Wanted>> parse_config(const std::vector<std::string>
   }
   if (config.cni.socket.empty()) config.cni.socket = config.api_path;
   if (auto checked = check(config); !checked) return std::unexpected(checked.error());
-  if (config.uninstall) return config;
+  if (config.uninstall || !config.probe_path.empty()) return config;
   if (auto read = read_words(words, config); !read) return std::unexpected(read.error());
   return config;
 }
@@ -161,9 +180,9 @@ std::string Config::str() const {
   };
   return fmt::format(
       "node={} source={} cgroup={} bpffs={} netns_dir={} zds={} api={} dns_ips={} metrics={} "
-      "ready={} dns_capture={}",
+      "ready={} ready_socket={} take_over={} dns_capture={}",
       node, source(), cgroup, pin_directory, netns_directory, link_path, api_path, text(dns_ips),
-      metrics ? metrics->str() : "", ready ? ready->str() : "", dns_capture);
+      metrics ? metrics->str() : "", ready ? ready->str() : "", ready_path, take_over, dns_capture);
 }
 
 }  // namespace weft::agent

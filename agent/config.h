@@ -27,6 +27,10 @@ struct Config {
   cni::ChainOptions cni;
   std::optional<SocketAddress> metrics;
   std::optional<SocketAddress> ready;
+  std::string ready_path;        // Unix socket that tells of this very process; empty: none
+  bool take_over = false;        // turn.h
+  bool renew_listeners = false;  // Enroller::renew_listeners
+  std::string probe_path;        // --is-ready: ask there and exit
   unsigned ztunnel_uid = 1337;
   bool dns_capture = true;
   bool uninstall = false;

@@ -155,6 +155,7 @@ void Enroller::offer(Entry& entry, ConnectionId id, bool refused_to_keep) {
 
 // What is in the kernel is what this offer would put there.
 bool Enroller::can_keep(const Entry& entry, const zds::Hello& hello) const {
+  if (renew_ && !entry.renewed) return false;
   if (!entry.in_kernel || entry.kernel_dns != hello.dns || !std::ranges::is_permutation(entry.kernel_ips, entry.pod.ips)) return false;
   return std::ranges::all_of(entry.pod.ips, [this](const IpAddress& ip) { return kernel_.has_listener(ip).value_or(false); });
 }
@@ -231,6 +232,7 @@ void Enroller::install(Entry& entry, ConnectionId id) {
     return fall_back(entry, describe(captured.error()), true);
   }
   entry.whole = true;
+  entry.renewed = entry.renewed || !kept;
   entry.holder = id;
   entry.backoff.reset();
   entry.next_try = {};

@@ -54,6 +54,9 @@ class Enroller {
 
   // What an earlier agent left in the maps. Call once, before anything else.
   Result<void> adopt();
+  // The listeners that live may be those of a ztunnel that is not ours (a successor's that is gone
+  // or going): every pod gets new ones.
+  void renew_listeners() { renew_ = true; }
   // The source's word. The first call also releases what was adopted and is not desired.
   void want(Desired desired);
   // A connection said hello: it gets a snapshot as soon as the source has spoken.
@@ -94,6 +97,7 @@ class Enroller {
     std::uint64_t offer = 0;            // the offer that is under way, 0 for none
     std::shared_ptr<const Fd> listener; // of that offer
     Way way = Way::kListeners;          // of that offer
+    bool renewed = false;               // got new listeners from this agent
     std::size_t farewells = 0;          // DelWorkloads that are not answered yet
     Backoff backoff;
     Clock::time_point next_try{};
@@ -144,6 +148,7 @@ class Enroller {
   std::map<ConnectionId, zds::Hello> hellos_;
   ConnectionId latest_ = 0;
   bool spoken_ = false;  // the source has
+  bool renew_ = false;
   std::uint64_t next_offer_ = 1;
   Clock::time_point next_check_{};
   EnrollerCounts counts_;

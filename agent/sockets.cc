@@ -4,6 +4,7 @@
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <weft/abi.h>
@@ -14,6 +15,7 @@
 
 #include "agent/netns.h"
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/net.h"
 
 #ifndef SO_ATTACH_REUSEPORT_CBPF
@@ -74,12 +76,28 @@ bool choose_by_cpu(int fd, std::uint32_t loops) {
   return ::setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) == 0;
 }
 
-// When a listener closes and others of its group live, what waits in its queue goes to them instead of being reset (Linux 5.14).
-// Where /proc/sys is read-only it stays off: nothing but replacing a living ztunnel's listeners needs it.
+// A proc of our own, mounted nowhere: a container's /proc/sys is read-only. Its sys/net is that of
+// the thread's network namespace.
+Fd detached_proc() {
+  const Fd context(::fsopen("proc", FSOPEN_CLOEXEC));
+  if (!context || ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
+    return {};
+  return Fd(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+}
+
+bool write_one(int directory, const char* path) {
+  const Fd file(::openat(directory, path, O_WRONLY | O_CLOEXEC));
+  return file && ::write(file.get(), "1", 1) == 1;
+}
+
+// When a listener closes and others of its group live, what waits in its queue goes to them instead
+// of being reset (Linux 5.14). Nothing but replacing a living ztunnel's listeners needs it, so a
+// machine that refuses it loses no more than those connections.
 void migrate_on_close() {
-  const Fd file(::open("/proc/sys/net/ipv4/tcp_migrate_req", O_WRONLY | O_CLOEXEC));
-  if (!file) return;
-  [[maybe_unused]] const auto written = ::write(file.get(), "1", 1);
+  if (write_one(AT_FDCWD, "/proc/sys/net/ipv4/tcp_migrate_req")) return;
+  const Fd proc = detached_proc();
+  if (!proc || !write_one(proc.get(), "sys/net/ipv4/tcp_migrate_req"))
+    spdlog::debug("tcp_migrate_req cannot be set errno={}", errno);
 }
 
 Result<Fd> open_one(const Plan& plan, const MarkSocket& mark) {

@@ -41,6 +41,7 @@ TEST(Api, RefusesWhatIsNoCommand) {
     EXPECT_FALSE(api_command(request).has_value()) << request;
   }
   EXPECT_EQ(api_command(R"({"cmd":"status"})")->command, ApiRequest::Command::kStatus);
+  EXPECT_EQ(api_command(R"({"cmd":"step-aside"})")->command, ApiRequest::Command::kStepAside);
   EXPECT_EQ(api_error("no"), "{\"error\":\"no\"}\n");
 }
 

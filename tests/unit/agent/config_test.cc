@@ -43,6 +43,7 @@ TEST(Config, NamesTheFlagThatIsWrong) {
       {{"--source", "files:/m", "--cgroup", "/c", "--bpffs", "/b", "--zds", "/z"}, "--node"},
       {{"--node", "n1", "--source", "files:/m", "--bpffs", "/b", "--zds", "/z"}, "--cgroup"},
       {{"--node", "n1", "--source", "files:/m", "--cgroup", "/c", "--zds", "/z"}, "--bpffs"},
+      {with({"--take-over"}), "--api"},
       {{}, "--bpffs"},
   };
   for (const auto& [arguments, flag] : rows) {
@@ -81,6 +82,12 @@ TEST(Config, UninstallBesideAnAgentNeedsItsSocket) {
   EXPECT_TRUE(std::get<Config>(*whole).stay);
   EXPECT_EQ(parse_config({"--bpffs", "/b", "--uninstall", "--await-agent", "60"}).error().text, "--await-agent needs --api: the agent is asked there");
   EXPECT_EQ(parse_config({"--bpffs", "/b", "--stay"}).error().text, "--stay and --await-agent need --uninstall");
+}
+
+TEST(Config, AProbeNeedsNothingElse) {
+  const auto parsed = parse_config({"--is-ready", "/run/ready.sock"});
+  ASSERT_TRUE(parsed.has_value());
+  EXPECT_EQ(std::get<Config>(*parsed).probe_path, "/run/ready.sock");
 }
 
 TEST(Config, HelpAndVersionAreAnswers) {

@@ -296,6 +296,23 @@ TEST(Enroller, AsksALivingZtunnelToKeepWhatItHasAfterARestartOfTheAgent) {
   EXPECT_TRUE(world.enroller.netns_of("u1"));
 }
 
+TEST(Enroller, RenewsListenersThatMayBeAnothersAndKeepsItsOwn) {
+  Adopted world;
+  world.enroller.renew_listeners();
+  world.link.knowing = {1};
+  world.hello(1);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log,
+            (Log{"add", "set_listener", "enroll_ip", "attach_inbound", "set_pod", "sent"}));
+  world.lose(1, false);
+  world.kernel.log.clear();
+  world.link.knowing.insert(2);
+  world.hello(2);
+  world.link.answer_all();
+  EXPECT_EQ(world.kernel.log.front(), "keep");
+  EXPECT_EQ(world.listeners_opened, 1);
+}
+
 TEST(Enroller, GivesListenersToAZtunnelThatDoesNotKnowThePodBeforeTheSnapshotEnds) {
   Adopted world;
   world.hello(1);

@@ -13,9 +13,15 @@ using std::chrono::seconds;
 constexpr std::size_t kChunk = 500;
 constexpr milliseconds kFirstWait{200};
 constexpr seconds kAwayMost{2};  // the API server does not answer: soon after it is back, so are we
+constexpr seconds kBusyMost{2};  // it, or what stands before it, says: not now (429, 503)
 constexpr seconds kRefusedMost{30};  // it answers, and says no
 constexpr seconds kMissingWait{10};  // a group that is not installed
 constexpr seconds kRetryAfterMost{60};
+
+seconds longest_wait(int status) {
+  if (status == 0) return kAwayMost;
+  return status == 429 || status == 503 ? kBusyMost : kRefusedMost;
+}
 
 std::string text_of(const json& object, const char* key) {
   const auto found = object.find(key);
@@ -253,7 +259,7 @@ void Reflector::end_list(const Answer& answer, Clock::time_point now) {
     held_.insert(listed_.begin(), listed_.end());
     relist();
   }
-  wait(answer, answer.status == 0 ? kAwayMost : kRefusedMost, now);
+  wait(answer, longest_wait(answer.status), now);
 }
 
 // 404: this version is not served. When none is, and it is said twice, the resource is empty.
@@ -284,8 +290,7 @@ void Reflector::end_watch(const Answer& answer, Clock::time_point now) {
   const bool lost = expired || answer.status == 200 || answer.status == 404 ||
                     answer.status == 400 || answer.status == 504;
   if (lost) relist();
-  wait(answer, answer.status == 0 ? Clock::duration(kAwayMost) : Clock::duration(kRefusedMost),
-       now);
+  wait(answer, longest_wait(answer.status), now);
   if (expired) due_ = now + jittered(milliseconds(500));  // it lives, we were too slow
 }
 

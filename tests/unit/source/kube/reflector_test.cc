@@ -140,6 +140,15 @@ TEST(Reflector, RetryAfterIsHonouredAndErrorsBackOff) {
   EXPECT_FALSE(talk.reflector.synced());
 }
 
+TEST(Reflector, WhoSaysNotNowIsAskedAgainSoonHoweverOftenHeSaidIt) {
+  for (const int status : {429, 503}) {
+    Talk talk;
+    for (int i = 0; i < 12; ++i) talk.hear("storage is (re)initializing", status);
+    EXPECT_GT(talk.reflector.due() - talk.now, seconds(1)) << status;
+    EXPECT_LT(talk.reflector.due() - talk.now, seconds(5)) << status;
+  }
+}
+
 TEST(Reflector, WhatIsNotInstalledIsEmptyAndComesLater) {
   Talk talk({"v1", "v1beta1"});
   EXPECT_EQ(talk.hear("", 404), "");

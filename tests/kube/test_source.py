@@ -9,8 +9,13 @@ import pytest
 import xds
 from api_server import KINDS, ApiServer
 from control_plane import ControlPlane
+from throttle import Door
 
 pytestmark = pytest.mark.skipif("WEFT_KUBE_BIN" not in os.environ, reason="make test-kube runs these: WEFT_KUBE_BIN names no directory")
+
+
+SOAK = os.environ.get("WEFT_SOAK") == "1"
+KILLS = 20 if SOAK else 3
 
 
 def meta(name, ns=None, **labels):
@@ -80,16 +85,17 @@ class Pair:
         self.api.delete(obj)
         os.unlink(self.path(obj))
 
-    def equal(self, seconds=10):
-        """Both say the same; what is said."""
+    def equal(self, seconds=10, plane=None):
+        """Both say the same; what is said. `plane`: instead of our own on the API server."""
+        plane = plane or self.kube
         end = time.monotonic() + seconds
         while True:
-            kube, files = self.view(self.kube), self.view(self.files)
+            kube, files = self.view(plane), self.view(self.files)
             if kube == files:
                 return kube
             if time.monotonic() > end:
                 odd = sorted(str(key) for key in kube.keys() ^ files.keys() | {k for k in kube.keys() & files.keys() if kube[k] != files[k]})
-                pytest.fail(f"differ in {odd[:8]} of {len(kube)}; kube: {self.kube.text()[-600:]}")
+                pytest.fail(f"differ in {odd[:8]} of {len(kube)}; kube: {plane.text()[-600:]}")
             time.sleep(0.1)
 
     @staticmethod
@@ -134,9 +140,12 @@ def test_changes_are_followed(pair):
 
 
 def test_a_killed_api_server_changes_nothing_and_is_followed_again(pair):
+    """Every other time etcd forgets its history while the server is away: nothing that was watched can be resumed."""
     before = pair.equal()
-    for turn in range(3):
+    for turn in range(KILLS):
         pair.api.kill()
+        if turn % 2 == 1:
+            pair.api.compact()
         pair.write(policy(60 + turn))  # files hear of it at once, the other cannot
         time.sleep(0.5)
         missing = pair.view(pair.files).keys() - pair.view(pair.kube).keys()
@@ -145,6 +154,41 @@ def test_a_killed_api_server_changes_nothing_and_is_followed_again(pair):
         pair.api.start()
         pair.api.create(policy(60 + turn))
         pair.equal(5)
+
+
+def test_a_watch_that_is_too_old_is_one_list_and_nothing_is_missed(pair, tmp_path):
+    """A control plane that hears nothing for a while, an API server that has forgotten that while: every watch ends with 410."""
+    door = Door(pair.api)
+    far = ControlPlane(f"kube:{pair.api.user('far', 'system:masters', door.port)}", str(tmp_path))
+    lists = lambda: [path.split("?")[0] for path in door.passed if "watch=1" not in path and "limit=" in path and "continue=" not in path]
+    watches = lambda: [path for path in door.passed if "watch=1" in path]
+    try:
+        before = pair.equal(plane=far)
+        for turn in range(10 if SOAK else 2):
+            door.refuse = lambda method, path: (503, {})
+            pair.api.kill()  # ends the watches that are open
+            pair.api.start()
+            names = [policy(2000 + 50 * turn + number) for number in range(20)]
+            for obj in names:
+                pair.create(obj)
+            pair.delete(names[0])
+            pair.delete(policy(10 + turn))
+            pair.api.compact()
+            pair.api.kill()
+            pair.api.start()
+            assert pair.view(far) == before
+            door.passed.clear()
+            door.expired.clear()
+            door.refuse = lambda method, path: None
+            before = pair.equal(5, far)
+            assert f"shop/allow-{10 + turn}" not in {name for _, name in before}
+            assert any("/authorizationpolicies?" in path for path in door.expired), (door.expired, watches())
+            time.sleep(1.5)  # whoever would list twice has done it by now
+            expired = [path.split("?")[0] for path in door.expired]
+            assert len(set(expired)) == len(expired) and all(lists().count(path) == 1 for path in expired), (expired, lists())
+    finally:
+        far.stop()
+        door.stop()
 
 
 def test_a_bad_object_is_one_error_and_the_old_one_stays(pair):

@@ -8,10 +8,11 @@ import time
 
 
 class Door:
-    """`refuse(method, path)` gives (status, headers) or None; `refused` has (when, path)."""
+    """`refuse(method, path)` gives (status, headers) or None; `refused` has (when, path). `passed` has the GETs that went through, in order,
+    `expired` those that were answered, or ended, with 410."""
 
     def __init__(self, api):
-        self.api, self.refuse, self.refused = api, lambda method, path: None, []
+        self.api, self.refuse, self.refused, self.passed, self.expired = api, lambda method, path: None, [], [], []
         door = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -41,15 +42,21 @@ class Door:
         kept = {name: request.headers[name] for name in ("Content-Type", "Accept") if name in request.headers}
         inner.request(request.command, request.path, body or None, kept)
         answer = inner.getresponse()
+        if request.command == "GET":
+            self.passed.append(request.path)
+        if answer.status == 410:
+            self.expired.append(request.path)
         request.send_response(answer.status)
         request.send_header("Transfer-Encoding", "chunked")
         request.end_headers()
         try:
             while data := answer.read1(1 << 16):
+                if b'"code":410' in data and answer.status == 200:
+                    self.expired.append(request.path)
                 request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
             request.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            pass
+        except (OSError, http.client.HTTPException):
+            request.close_connection = True  # an answer that was cut off
         finally:
             inner.close()
 

@@ -51,7 +51,8 @@ class Web {
       if (!one) return;
       std::string head(4096, 0);
       const auto got = ::recv(one.get(), head.data(), head.size(), 0);
-      head.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+      if (got < 5) continue;  // who asked is gone already
+      head.resize(static_cast<std::size_t>(got));
       const std::string path = head.substr(4, head.find(' ', 4) - 4);
       auto& page = pages_[path];
       const std::string answer =

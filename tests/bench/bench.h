@@ -15,6 +15,8 @@ struct Load {
   SocketAddress to;
   int connections = 1;
   std::size_t size = 64 * 1024;  // of a write, or of a request
+  double rate =
+      0;  // requests or connections a second, all together; 0: as fast as they are answered
   Clock::duration warm_up = std::chrono::milliseconds(500);
   Clock::duration time = std::chrono::seconds(5);
 };

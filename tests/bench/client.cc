@@ -34,6 +34,13 @@ struct Result {
   }
 };
 
+// When a worker that began one thing `before` begins the next.
+Clock::time_point next_start(const Load& load, Clock::time_point before) {
+  if (load.rate <= 0) return before;
+  return before + std::chrono::duration_cast<Clock::duration>(
+                      std::chrono::duration<double>(load.connections / load.rate));
+}
+
 io::Spawned watch(io::Scope&, io::Loop& loop, Window& window) {
   co_await io::sleep_until(loop, window.start);
   window.busy_before = busy_seconds();
@@ -93,6 +100,8 @@ io::Spawned ask(io::Scope&, io::Loop& loop, const Load& load, const Window& wind
     if (!got) co_return result.failed(got.error());
     const auto after = Clock::now();
     if (window.holds(before)) result.micros.push_back(static_cast<float>(seconds(after - before) * 1e6));
+    if (load.rate > 0)
+      co_await io::sleep_until(loop, std::min(next_start(load, before), window.end));
   }
 }
 
@@ -115,6 +124,8 @@ io::Spawned knock(io::Scope&, io::Loop& loop, const Load& load, const Window& wi
     }
     socket->close();
     if (window.holds(before)) result.micros.push_back(static_cast<float>(seconds(Clock::now() - before) * 1e6));
+    if (load.rate > 0)
+      co_await io::sleep_until(loop, std::min(next_start(load, before), window.end));
   }
 }
 
@@ -152,12 +163,16 @@ std::string timings(const char* mode, const Load& load, const Window& window, Re
   std::sort(result.micros.begin(), result.micros.end());
   const double count = static_cast<double>(result.micros.size());
   return fmt::format(
-      "{{\"mode\":\"{}\",\"connections\":{},\"size\":{},\"seconds\":{:.3f},\"count\":{},\"per_s\":{:.0f},\"p50_us\":{:.1f},"
-      "\"p90_us\":{:.1f},\"p99_us\":{:.1f},\"p999_us\":{:.1f},\"cpu_s\":{:.3f},\"cpu_us_each\":{:.2f},",
-      mode, load.connections, load.size, seconds(load.time), result.micros.size(), count / seconds(load.time),
-      percentile(result.micros, 0.5), percentile(result.micros, 0.9), percentile(result.micros, 0.99),
-      percentile(result.micros, 0.999), window.busy_after - window.busy_before,
-      count > 0 ? (window.busy_after - window.busy_before) * 1e6 / count : 0) +
+             "{{\"mode\":\"{}\",\"connections\":{},\"size\":{},\"seconds\":{:.3f},\"count\":{},"
+             "\"per_s\":{:.0f},\"p50_us\":{:.1f},"
+             "\"p90_us\":{:.1f},\"p99_us\":{:.1f},\"p999_us\":{:.1f},\"max_us\":{:.1f},\"cpu_s\":{:"
+             ".3f},\"cpu_us_each\":{:.2f},",
+             mode, load.connections, load.size, seconds(load.time), result.micros.size(),
+             count / seconds(load.time), percentile(result.micros, 0.5),
+             percentile(result.micros, 0.9), percentile(result.micros, 0.99),
+             percentile(result.micros, 0.999), percentile(result.micros, 1),
+             window.busy_after - window.busy_before,
+             count > 0 ? (window.busy_after - window.busy_before) * 1e6 / count : 0) +
          tail(result);
 }
 

@@ -18,7 +18,7 @@ struct Options {
   int connections = 1;
   io::LoopOptions loop;
   std::size_t size = 0;
-  double seconds = 5, warm_up = 0.5;
+  double seconds = 5, warm_up = 0.5, rate = 0;
 };
 
 std::optional<SocketAddress> address(const std::string& text) {
@@ -49,6 +49,7 @@ int run(const std::string& mode, const Options& options) {
   }
   bench::Load load{.to = *to, .connections = options.connections, .warm_up = duration(options.warm_up), .time = duration(options.seconds)};
   load.size = options.size != 0 ? options.size : mode == "latency" ? 64 : 64 * 1024;
+  load.rate = options.rate;
   auto task = mode == "throughput" ? bench::throughput(**loop, load)
               : mode == "latency"  ? bench::latency(**loop, load)
               : mode == "connect"  ? bench::connects(**loop, load)
@@ -76,6 +77,8 @@ int main(int argc, char** argv) {
     sub->add_option("--streams,--connections,--concurrency", options.connections);
     sub->add_option("--write,--size", options.size, "bytes");
     sub->add_option("--seconds", options.seconds);
+    sub->add_option("--rate", options.rate,
+                    "requests or connections a second; 0: as fast as they are answered");
     sub->add_option("--warm-up", options.warm_up, "seconds");
     sub->add_option("--buffers", options.loop.buffers, "of the loop, a power of two");
     sub->add_option("--buffer-size", options.loop.buffer_size, "bytes");

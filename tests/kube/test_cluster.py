@@ -1,6 +1,7 @@
 """Weft on a real cluster: two nodes with kubelet, containerd, a CNI and kube-proxy. WEFT_KUBE_BIN names the directory with the binaries."""
 
 import concurrent.futures
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from mesh import Mesh, deployment, toolbox, wait_for
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
               pytest.mark.skipif(not os.path.exists(os.environ.get("WEFT_KUBE_BIN", "") + "/kubelet"), reason="needs WEFT_KUBE_BIN with a kubelet")]
 
+SOAK = os.environ.get("WEFT_SOAK") == "1"
 PODS = 20
 WEB = "echo $(hostname) > /tmp/index.html; exec busybox httpd -f -p 8080 -h /tmp"
 SERVICE_PORT = 80
@@ -187,6 +189,54 @@ def test_the_control_plane_starts_again_as_the_same_authority(mesh, shop):
         wait_for(lambda: len(mesh.pods("shop")) == PODS, 60, "the pods to be gone", every=0.3)
 
 
+ROLL_RATE, ROLL_S, GRACE_S = 500, 40, 30
+
+
+@pytest.fixture
+def roll(mesh):
+    """Two servers and two clients of weft-bench in the mesh, one of each on each node: the clients' names, the service's address."""
+    mesh.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "roll", "labels": {"weft.dev/mesh": "enabled"}}},
+               deployment("roll", "server", 2, toolbox("server", "exec weft-bench serve --listen 0.0.0.0:9000", readinessProbe={"tcpSocket": {"port": 9000}})),
+               deployment("roll", "client", 2, toolbox("client", "exec sleep 100000")),
+               {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "server", "namespace": "roll"},
+                "spec": {"selector": {"app": "server"}, "ports": [{"name": "tcp", "port": 9000}]}})
+    clients = [pod["metadata"]["name"] for pod in mesh.pods_ready("roll", 4) if pod["metadata"]["labels"]["app"] == "client"]
+    wait_for(lambda: len(mesh.captured("roll")) == 4, 10, "the pods captured")
+    yield clients, mesh.kubectl("-n", "roll", "get", "service", "server", "-o", "jsonpath={.spec.clusterIP}").stdout + ":9000"
+    mesh.kubectl("-n", "roll", "delete", "deployment", "--all")
+    mesh.kubectl("-n", "roll", "delete", "pods", "--all", "--grace-period=1", "--timeout=60s", timeout=70)
+    mesh.kubectl("delete", "namespace", "roll", "--timeout=60s", timeout=70)
+
+
+def test_k4_a_rolling_upgrade_fails_no_connection(mesh, roll):
+    """500 new connections a second across both nodes while every node's pod is replaced, and some that are open from before."""
+    clients, address = roll
+    nodes = lambda: {p["metadata"]["uid"] for p in mesh.pods("weft-system", "app.kubernetes.io/name=weft-node") if not p["metadata"].get("deletionTimestamp")}
+
+    def bench(client, mode, seconds, *words):
+        words = ["weft-bench", mode, "--to", address, "--warm-up", "0", "--seconds", str(seconds), *map(str, words)]
+        return json.loads(mesh.exec("roll", client, *words, timeout=seconds + 30).stdout)
+
+    for _ in range(5 if SOAK else 1):
+        before = nodes()
+        with Underlay(mesh, b"CCCC") as underlay, concurrent.futures.ThreadPoolExecutor(8) as pool:
+            connects = [pool.submit(bench, client, "connect", ROLL_S, "--rate", ROLL_RATE // 2, "--concurrency", 50) for client in clients]
+            longs = [pool.submit(bench, client, "latency", GRACE_S - 2, "--rate", 20, "--connections", 4) for client in clients]
+            time.sleep(2)
+            mesh.kubectl("-n", "weft-system", "rollout", "restart", "daemonset/weft-node")
+            mesh.kubectl("-n", "weft-system", "rollout", "status", "daemonset/weft-node", "--timeout=100s", timeout=110)
+            rolled = [future.running() for future in connects]
+            connects, longs = [future.result() for future in connects], [future.result() for future in longs]
+        assert len(nodes()) == 2 and not nodes() & before
+        assert all(rolled)  # the load outlasted the upgrade
+        for out in connects:
+            assert out["errors"] == 0 and out["per_s"] >= 0.9 * ROLL_RATE / 2 and out["max_us"] < 1e6, out
+        for out in longs:
+            assert out["errors"] == 0, out
+        assert underlay.ports() == {15008}
+        wait_for(lambda: len(mesh.pods("weft-system", "app.kubernetes.io/name=weft-node")) == 2, GRACE_S + 15, "the pods of before to be gone", every=0.5)
+
+
 def test_k3_pods_come_and_go_and_none_is_ever_outside(mesh, shop):
     """Each new pod connects in its first instruction. What the peer sees must be the mesh: 0 packets of it to 8080 on the underlay."""
     address = web_address(mesh)
@@ -194,10 +244,11 @@ def test_k3_pods_come_and_go_and_none_is_ever_outside(mesh, shop):
     nodes = mesh.cluster.nodes
     namespaces = lambda: [len(node.machine.run("ls", "/run/netns").stdout.split()) for node in nodes]
     before = namespaces()
-    for _ in range(2):
+    count = 40 if SOAK else 20
+    for _ in range(10 if SOAK else 2):
         with Underlay(mesh, b"web-") as underlay:
-            mesh.apply(deployment("shop", "brief", 20, toolbox("brief", first)))
-            born = [pod for pod in mesh.pods_ready("shop", PODS + 20, within=90) if pod["metadata"]["labels"]["app"] == "brief"]
+            mesh.apply(deployment("shop", "brief", count, toolbox("brief", first)))
+            born = [pod for pod in mesh.pods_ready("shop", PODS + count, within=120) if pod["metadata"]["labels"]["app"] == "brief"]
             with concurrent.futures.ThreadPoolExecutor(4) as pool:
                 read = lambda pod: wait_for(lambda: mesh.exec("shop", pod["metadata"]["name"], "cat", "/tmp/first", check=False).stdout.strip(), 10, "its answer")
                 answers = list(pool.map(read, born))
@@ -217,19 +268,21 @@ def test_k5_a_reboot_with_a_late_agent_lets_nothing_out(mesh, shop):
                  '{"spec":{"template":{"spec":{"nodeSelector":{"weft.test/agent":"here"}}},"updateStrategy":{"type":"OnDelete"}}}')
     agent_on = lambda name: [p for p in mesh.pods("weft-system", "app.kubernetes.io/name=weft-node") if p["spec"]["nodeName"] == name]
     try:
-        wait_for(lambda: not agent_on("n2"), 60, "the agent to leave n2", every=0.3)
-        node.power_off()
-        with Underlay(mesh, b"web-") as underlay:
-            node.start()
-            mesh.cluster.wait_ready()
-            time.sleep(8)
-            asleep = [pod["metadata"]["name"] for pod in mesh.pods("shop") if pod["spec"]["nodeName"] == "n2"
-                      and not pod["status"]["containerStatuses"][0]["state"].get("running")]
-            assert asleep  # they wait for an agent
-            mesh.kubectl("label", "node", "n2", "weft.test/agent=here")
-            mesh.pods_ready("shop", PODS, within=90)
-            assert not [answer for answer in ask(mesh, client_on(mesh.pods("shop"), "n2"), 20, web_address(mesh)) if not answer.startswith("web-")]
-        assert underlay.ports() <= {15008} and underlay.payloads() == 0
+        for late in [number * 15 / 19 for number in range(20)] if SOAK else [8]:
+            mesh.kubectl("label", "node", "n2", "weft.test/agent-")
+            wait_for(lambda: not agent_on("n2"), 60, "the agent to leave n2", every=0.3)
+            node.power_off()
+            with Underlay(mesh, b"web-") as underlay:
+                node.start()
+                mesh.cluster.wait_ready()
+                time.sleep(late)
+                asleep = [pod["metadata"]["name"] for pod in mesh.pods("shop") if pod["spec"]["nodeName"] == "n2"
+                          and not pod["status"]["containerStatuses"][0]["state"].get("running")]
+                assert asleep or late < 6  # they wait for an agent
+                mesh.kubectl("label", "node", "n2", "weft.test/agent=here")
+                mesh.pods_ready("shop", PODS, within=90)
+                assert not [answer for answer in ask(mesh, client_on(mesh.pods("shop"), "n2"), 20, web_address(mesh)) if not answer.startswith("web-")]
+            assert underlay.ports() <= {15008} and underlay.payloads() == 0
     finally:
         mesh.kubectl("label", "node", "n1", "n2", "weft.test/agent=here", "--overwrite")
 

@@ -14,8 +14,6 @@
 namespace weft::agent {
 namespace {
 
-constexpr std::size_t kLineMax = 4096;
-
 Result<Fd> dial(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -38,7 +36,7 @@ int left_ms(Clock::time_point end) {
 }  // namespace
 
 Result<std::string> ask_line(const std::string& path, std::string_view question,
-                             Clock::duration within) {
+                             Clock::duration within, std::size_t most) {
   const auto end = Clock::now() + within;
   auto fd = dial(path);
   if (!fd) return std::unexpected(fd.error());
@@ -46,8 +44,8 @@ Result<std::string> ask_line(const std::string& path, std::string_view question,
   const auto sent = ::send(fd->get(), question.data(), question.size(), MSG_NOSIGNAL);
   if (sent != static_cast<ssize_t>(question.size())) return fail(Code::kClosed, "send", errno);
   std::string line;
-  std::array<char, 512> chunk;
-  while (line.size() <= kLineMax) {
+  std::array<char, 16384> chunk;
+  while (line.size() <= most) {
     pollfd waiting{fd->get(), POLLIN, 0};
     const int ready = ::poll(&waiting, 1, left_ms(end));
     if (ready < 0 && errno == EINTR) continue;

@@ -2,16 +2,13 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "agent/ask.h"
 #include "agent/signals.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -26,37 +23,16 @@ constexpr auto kAskAgain = std::chrono::milliseconds(200);
 constexpr int kSilenceMost = 5;  // unanswered questions in a row: there is no agent
 constexpr std::size_t kAnswerMax = 16 << 20;
 
-// One question, one line. Empty: nobody answered.
-std::string ask(const std::string& path, std::string_view question) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return {};
-  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return {};
-  if (::send(fd.get(), question.data(), question.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(question.size()))
-    return {};
-  std::string answer;
-  const auto end = Clock::now() + kAnswerWithin;
-  while (answer.find('\n') == std::string::npos && answer.size() < kAnswerMax) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now()).count();
-    pollfd waiting{fd.get(), POLLIN, 0};
-    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) <= 0) return {};
-    char chunk[16384];
-    const auto n = ::recv(fd.get(), chunk, sizeof chunk, 0);
-    if (n <= 0) return {};
-    answer.append(chunk, static_cast<std::size_t>(n));
-  }
-  return answer;
+// The agent's status, one line. Empty: nobody answered.
+std::string status_of(const std::string& api) {
+  return ask_line(api, "{\"cmd\":\"status\"}\n", kAnswerWithin, kAnswerMax).value_or("");
 }
 
 void await_agent(const Config& config) {
   const auto end = Clock::now() + std::chrono::seconds(config.await_agent_s);
   std::string why, told;
   for (int silent = 0; Clock::now() < end; std::this_thread::sleep_for(kAskAgain)) {
-    const std::string status = ask(config.api_path, "{\"cmd\":\"status\"}\n");
+    const std::string status = status_of(config.api_path);
     if (status.empty() && ++silent == kSilenceMost)
       return spdlog::info("no agent answers api={}", config.api_path);
     if (status.empty()) continue;
@@ -87,7 +63,7 @@ void sweep(const Config& config) {
   std::error_code ignored;
   fs::remove(fs::path(config.pin_directory).parent_path(), ignored);
   if (config.api_path.empty()) return;
-  if (ask(config.api_path, "{\"cmd\":\"status\"}\n").empty()) fs::remove(config.api_path, ignored);
+  if (status_of(config.api_path).empty()) fs::remove(config.api_path, ignored);
   fs::remove(fs::path(config.api_path).parent_path(), ignored);
 }
 

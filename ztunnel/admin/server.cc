@@ -18,9 +18,6 @@ constexpr auto kResponseWait = std::chrono::seconds(10);
 constexpr auto kBusyPause = std::chrono::milliseconds(50);
 constexpr auto kTryAddress = std::chrono::milliseconds(100);
 constexpr int kBacklog = 64;
-}  // namespace
-
-namespace {
 
 Result<Fd> bind_to(const SocketAddress& address) {
   Fd listener(::socket(address.ip.is_v6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
